@@ -1,0 +1,3 @@
+//! Command line program.
+
+fn main() {}

@@ -1,0 +1,391 @@
+//! Vectors and disk: reading and rewriting collections in place.
+//!
+//! A store is one entry of [`SCHEMES`] and one file or folder beside this one. Nothing here knows
+//! projections or embedding models: a rewrite is handed finished vectors.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::space::Space;
+
+/// How a store measures closeness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// Squared Euclidean distance.
+    L2,
+    /// 1 - cosine of the angle.
+    Cosine,
+    /// 1 - inner product.
+    Ip,
+}
+
+impl Metric {
+    /// Name as stores write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::L2 => "l2",
+            Metric::Cosine => "cosine",
+            Metric::Ip => "ip",
+        }
+    }
+}
+
+/// What a store can do, so that a plan can refuse in its first second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// Rewrites without a second store beside it.
+    pub in_place: bool,
+    /// The switch to the new vectors is one instant.
+    pub transactional: bool,
+    /// The new vectors may have another dimension.
+    pub changes_dimension: bool,
+    /// Keeps the texts beside the vectors.
+    pub keeps_texts: bool,
+    /// Searches by itself (has an index whose quality must be measured).
+    pub searches: bool,
+}
+
+/// One collection as found, without reading a vector.
+#[derive(Clone, Debug, Serialize)]
+pub struct Collection {
+    /// The store's own identifier.
+    pub id: String,
+    /// Name given by the user.
+    pub name: String,
+    /// What the name is unique in; Chroma: `tenant/database`.
+    pub namespace: String,
+    /// Live records.
+    pub count: u64,
+    /// Components of a vector; `None` until the first record came.
+    pub dimension: Option<usize>,
+    /// How closeness is measured.
+    pub metric: Metric,
+    /// Records that keep their text.
+    pub texts: u64,
+    /// Space that embedport stamped on it at its last migration.
+    pub stamped: Option<Space>,
+    /// Model that the store's own configuration names (embedding function), canonical if known.
+    pub configured_model: Option<String>,
+    /// The store's configuration entry behind `configured_model`, in words ("none", "default", "openai").
+    pub embedding_function: String,
+    /// Migration that made the current vectors, if it was embedport.
+    pub migration: Option<String>,
+    /// Bytes of the vectors and index on disk.
+    pub bytes: u64,
+    /// Why it cannot be rewritten, if it cannot.
+    pub unsupported: Option<String>,
+}
+
+/// The whole store as found.
+#[derive(Clone, Debug, Serialize)]
+pub struct StoreDescription {
+    /// Entry of [`SCHEMES`].
+    pub scheme: &'static str,
+    /// Release family, in words ("chroma 1.3 or later").
+    pub release: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Its collections, ordered by namespace and name.
+    pub collections: Vec<Collection>,
+}
+
+/// Some records, in the store's stable key order.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Identifiers.
+    pub ids: Vec<String>,
+    /// `ids.len()` x dimension, as the user gave them (not as an index normalised them).
+    pub vectors: Array2<f32>,
+    /// Texts, if they were asked for; else empty.
+    pub texts: Vec<Option<String>>,
+}
+
+/// Reads records in a stable order.
+pub trait Records {
+    /// The next at most `max` records, `None` after the last.
+    fn next_batch(&mut self, max: usize) -> Result<Option<Batch>>;
+}
+
+/// What a rewrite is to produce.
+#[derive(Clone, Debug)]
+pub struct RewriteTarget {
+    /// The space of the vectors to come; its dimension is the new dimension.
+    pub space: Space,
+    /// Identifier of the migration, for stamps and file names.
+    pub migration: String,
+    /// Folder that belongs to this migration alone; backups go into its `backup/`.
+    pub folder: PathBuf,
+}
+
+/// What was kept for the way back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Backup {
+    /// Entry of [`SCHEMES`].
+    pub scheme: String,
+    /// The collection's own identifier.
+    pub collection: String,
+    /// Records at the time of the backup.
+    pub count: u64,
+    /// Dimension at the time of the backup.
+    pub dimension: usize,
+    /// Files, relative to the migration's folder (or to the store, as the store says), with sizes and hashes.
+    pub files: Vec<BackupFile>,
+    /// Whatever else the store needs to find its way back.
+    pub details: serde_json::Value,
+}
+
+/// One file of a backup.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackupFile {
+    /// Relative to the store's folder.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// What to do with records that came after the backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Since {
+    /// Any change since: do nothing and say so.
+    Refuse,
+    /// Go back to exactly what was; records added or changed since are lost.
+    Drop,
+}
+
+/// What changed in a collection since a migration was committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Records that were not there.
+    pub added: u64,
+    /// Records that are gone.
+    pub removed: u64,
+    /// Records written again (vector, text or metadata).
+    pub updated: u64,
+}
+
+impl Changes {
+    /// Nothing changed.
+    pub fn is_none(&self) -> bool {
+        *self == Changes::default()
+    }
+}
+
+/// An open store.
+pub trait VectorStore {
+    /// What is there, without reading a vector.
+    fn describe(&self) -> Result<StoreDescription>;
+
+    /// What the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Folder of embedport's own state for this store (journals, backups, lock). Not created here.
+    fn state_folder(&self) -> PathBuf;
+
+    /// Processes that hold the store open, in words; empty if none was seen.
+    fn holders(&self) -> Result<Vec<String>>;
+
+    /// The records of a collection, as committed.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] if vectors and records do not fit each other.
+    fn records<'a>(&'a self, collection: &Collection, texts: bool) -> Result<Box<dyn Records + 'a>>;
+
+    /// SHA-256 (hexadecimal) over ids, texts and metadata of a collection: everything that a rewrite
+    /// must leave alone.
+    fn content_digest(&self, collection: &Collection) -> Result<String>;
+
+    /// Searches through the store's own index files as the store would (its own search width):
+    /// for each row of `queries` the ids of the `k` nearest records, nearest first.
+    fn search(&self, collection: &Collection, queries: ArrayView2<f32>, k: usize)
+    -> Result<Vec<Vec<String>>>;
+
+    /// Bytes that a rewrite to `dimension` will need beside what is there, index included.
+    fn rewrite_bytes(&self, collection: &Collection, dimension: usize) -> u64;
+
+    /// What a rewrite to `target` will change beside the vectors, one line each
+    /// (such as the embedding function's configuration).
+    fn side_effects(&self, collection: &Collection, target: &Space) -> Vec<String>;
+
+    /// Locks the store against every other opener and begins a rewrite of `collection`.
+    ///
+    /// # Errors
+    /// [`Kind::Locked`] if another process holds it; [`Kind::Unsupported`]; [`Kind::CannotWrite`].
+    fn rewrite<'a>(
+        &'a mut self,
+        collection: &Collection,
+        target: &RewriteTarget,
+    ) -> Result<Box<dyn Rewrite + 'a>>;
+
+    /// What changed in the collection since the commit that `backup` belongs to.
+    fn changes_since(&self, backup: &Backup) -> Result<Changes>;
+
+    /// Puts back exactly what `backup` holds, in one visible instant. Checks sizes and hashes first.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] if records changed since and `since` is [`Since::Refuse`].
+    fn restore(&mut self, backup: &Backup, since: Since) -> Result<()>;
+
+    /// Whether the collection's visible vectors are those of this migration: the truth after a crash.
+    fn is_current(&self, collection: &str, migration: &str) -> Result<bool>;
+
+    /// Removes what an unfinished rewrite of `migration` left behind outside its own folder.
+    /// Never touches anything visible.
+    fn sweep(&mut self, migration: &str, details: &serde_json::Value) -> Result<()>;
+}
+
+/// A rewrite in progress. Nothing is visible before [`Rewrite::commit`]; dropping it aborts and
+/// leaves the store as it was.
+pub trait Rewrite {
+    /// The next at most `max` records of the snapshot that is being rewritten, in key order.
+    fn next_batch(&mut self, max: usize, texts: bool) -> Result<Option<Batch>>;
+
+    /// What [`VectorStore::sweep`] needs if this rewrite dies; written to the journal before the
+    /// first byte of the rewrite.
+    fn sweep_details(&self) -> serde_json::Value;
+
+    /// Hands over new vectors, in the order in which [`Rewrite::next_batch`] gave the records.
+    fn put(&mut self, ids: &[String], vectors: ArrayView2<f32>) -> Result<()>;
+
+    /// Builds the index and makes every new file durable; still invisible.
+    fn seal(&mut self, context: &Context<'_>) -> Result<()>;
+
+    /// Reads back, from the disk, what [`Rewrite::seal`] wrote.
+    fn written<'b>(&'b self) -> Result<Box<dyn Records + 'b>>;
+
+    /// Searches the sealed index as the store will. See [`VectorStore::search`].
+    fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<String>>>;
+
+    /// SHA-256 over ids, texts and metadata as the snapshot has them. See [`VectorStore::content_digest`].
+    fn content_digest(&self) -> Result<String>;
+
+    /// Saves what a restore needs into the target's folder, durably.
+    fn back_up(&mut self) -> Result<Backup>;
+
+    /// Makes the new vectors visible in one instant and stamps the space.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// One kind of store.
+pub struct Scheme {
+    /// Name in `SCHEME:PATH` and in reports.
+    pub name: &'static str,
+    /// Whether the path looks like such a store (cheap, reads next to nothing).
+    pub recognises: fn(&Path) -> bool,
+    /// Opens it; nothing is changed by opening.
+    pub open: fn(&Path) -> Result<Box<dyn VectorStore>>,
+}
+
+/// Every store that embedport knows.
+pub const SCHEMES: &[Scheme] = &[];
+
+/// Opens the store at `location`: `PATH`, or `SCHEME:PATH` to skip recognition.
+///
+/// # Errors
+/// [`Kind::NotFound`] if nothing is there, [`Kind::Unsupported`] if it is no store that embedport knows.
+pub fn open(location: &str) -> Result<Box<dyn VectorStore>> {
+    for scheme in SCHEMES {
+        if let Some(path) = location.strip_prefix(scheme.name).and_then(|rest| rest.strip_prefix(':')) {
+            return (scheme.open)(Path::new(path.strip_prefix("//").unwrap_or(path)));
+        }
+    }
+    let path = Path::new(location);
+    if !path.exists() {
+        return Err(Error::new(Kind::NotFound, format!("no store at `{location}`"))
+            .hint("give the folder that holds the store, for Chroma the one with chroma.sqlite3 inside"));
+    }
+    match SCHEMES.iter().find(|scheme| (scheme.recognises)(path)) {
+        Some(scheme) => (scheme.open)(path),
+        None => {
+            let known: Vec<_> = SCHEMES.iter().map(|s| s.name).collect();
+            Err(Error::new(Kind::Unsupported, format!("`{location}` is not a store that embedport knows"))
+                .hint(format!(
+                    "known stores: {}; for Chroma give the folder that holds chroma.sqlite3",
+                    known.join(", ")
+                )))
+        }
+    }
+}
+
+/// Finds one collection by name, and by namespace where the name alone is not unique.
+///
+/// # Errors
+/// [`Kind::NotFound`] with near names, [`Kind::Usage`] if several match.
+pub fn find_collection<'a>(
+    description: &'a StoreDescription,
+    name: &str,
+    namespace: Option<&str>,
+) -> Result<&'a Collection> {
+    let matches: Vec<_> = description
+        .collections
+        .iter()
+        .filter(|c| c.name == name || c.id == name)
+        .filter(|c| namespace.is_none_or(|n| c.namespace == n || c.namespace.ends_with(&format!("/{n}"))))
+        .collect();
+    match matches.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            let mut names: Vec<&str> = description.collections.iter().map(|c| c.name.as_str()).collect();
+            names.sort_by_key(|n| edit_distance(n, name));
+            names.dedup();
+            names.truncate(5);
+            let error = Error::new(
+                Kind::NotFound,
+                format!("no collection `{name}` among the {} of this store", description.collections.len()),
+            );
+            Err(match names.is_empty() {
+                true => error.hint("the store is empty"),
+                false => error.hint(format!("nearest names: {}", names.join(", "))),
+            })
+        }
+        several => {
+            let places: Vec<_> = several.iter().map(|c| c.namespace.as_str()).collect();
+            Err(Error::new(Kind::Usage, format!("{} collections are named `{name}`", several.len()))
+                .hint(format!("choose one with --namespace: {}", places.join(", "))))
+        }
+    }
+}
+
+/// Levenshtein distance in characters.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = corner + usize::from(ca != *cb);
+            corner = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edit_distance_by_hand() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("docs", "docs"), 0);
+    }
+
+    #[test]
+    fn missing_store_says_what_to_give() {
+        let Err(error) = open("/no/such/folder") else { panic!("nothing is there") };
+        assert!(error.is_not_found());
+        assert!(!error.hints().is_empty());
+    }
+}
