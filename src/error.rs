@@ -150,7 +150,13 @@ impl Error {
             E::Interrupted => Kind::Interrupted,
             _ => Kind::Io,
         };
-        Error::new(kind, format!("cannot {doing} `{}`", path.display())).because(cause)
+        let error = Error::new(kind, format!("cannot {doing} `{}`", path.display())).because(cause);
+        match kind {
+            Kind::CannotWrite => error
+                .hint("check free room, quota and permissions there, and whether the medium is read-only"),
+            Kind::NotFound => error.hint("check the path"),
+            _ => error,
+        }
     }
 
     /// The class of the failure.

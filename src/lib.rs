@@ -1,7 +1,8 @@
 //! embedport moves a vector store from one embedding model to another, in place, and proves that it worked.
 
 pub mod context;
-pub mod embed;
 pub mod error;
+pub mod matrix;
+pub mod platform;
+pub mod random;
 pub mod space;
-pub mod store;

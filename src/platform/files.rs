@@ -1,0 +1,225 @@
+//! Durable writing, positioned reading, free space, file hashes.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::fault;
+use crate::error::{Error, Kind, Result};
+
+/// Writes a file that is either wholly there or not at all: a temporary file in the same folder,
+/// fsync, rename, fsync of the folder. A file already at `path` is replaced. The writer is buffered.
+///
+/// # Errors
+/// [`Kind::CannotWrite`](crate::error::Kind::CannotWrite) without room or permission; nothing is left behind.
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let folder = parent(path);
+    let wrap = |cause| Error::io("write", path, cause);
+    fault::reach(&point("write", path)).map_err(wrap)?;
+    let temporary = temporary_in(&folder).map_err(wrap)?;
+    let mut out = BufWriter::with_capacity(1 << 18, temporary.as_file());
+    write(&mut out).and_then(|()| out.flush()).map_err(wrap)?;
+    drop(out);
+    temporary.as_file().sync_all().map_err(wrap)?;
+    temporary.persist(path).map_err(|e| wrap(e.error))?;
+    sync_folder(&folder)
+}
+
+/// As [`write_atomically`], for bytes that are there already.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, |out| out.write_all(bytes))
+}
+
+/// Reads the file at `path` if it holds at most `most` bytes.
+///
+/// # Errors
+/// [`Kind::Damaged`] if it is larger or not a regular file, else by cause.
+pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let failed = |cause| Error::io("read", path, cause);
+    // Looked at before it is opened: opening a pipe would wait for a writer.
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Error::new(Kind::Damaged, format!("`{}` is not a file", path.display())));
+    }
+    let too_large = |size: u64| {
+        Error::new(
+            Kind::Damaged,
+            format!("`{}` holds {size} bytes or more, at most {most} are read", path.display()),
+        )
+    };
+    if metadata.len() > most {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|f| f.take(most.saturating_add(1)).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > most {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+/// Makes the entries of a folder durable (created, renamed and removed names).
+/// Systems without such a call do nothing here.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    #[cfg(unix)]
+    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io("fsync", folder, e))?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// Creates a folder and its missing parents, durably.
+pub fn create_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = parent(folder);
+    create_folder(&above)?;
+    fault::reach(&point("create", folder)).map_err(|e| Error::io("create", folder, e))?;
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(e) => Err(Error::io("create", folder, e)),
+        Ok(()) => sync_folder(&above),
+    }
+}
+
+/// Renames durably. Both ends must lie on one file system.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fault::reach(&point("rename", from))
+        .and_then(|()| fs::rename(from, to))
+        .map_err(|e| Error::io("rename", from, e))?;
+    sync_folder(&parent(to))?;
+    sync_folder(&parent(from))
+}
+
+/// Removes a folder with everything in it, durably. Nothing there is fine.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    match fault::reach(&point("remove", folder)).and_then(|()| fs::remove_dir_all(folder)) {
+        Ok(()) => sync_folder(&parent(folder)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io("remove", folder, e)),
+    }
+}
+
+/// Bytes that this process may still write to the file system of `path` (or of its nearest existing parent).
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let mut existing = path;
+    while !existing.exists() {
+        match existing.parent() {
+            Some(above) if !above.as_os_str().is_empty() => existing = above,
+            _ => existing = Path::new("."),
+        }
+    }
+    fs4::available_space(existing).map_err(|e| Error::io("measure free space at", existing, e))
+}
+
+/// Size in bytes and SHA-256 (hexadecimal) of a file.
+pub fn sha256(path: &Path) -> Result<(u64, String)> {
+    let wrap = |cause| Error::io("read", path, cause);
+    let mut file = File::open(path).map_err(wrap)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 18];
+    let mut bytes = 0u64;
+    loop {
+        let read = file.read(&mut buffer).map_err(wrap)?;
+        if read == 0 {
+            return Ok((bytes, hex(&hash.finalize())));
+        }
+        hash.update(buffer.get(..read).unwrap_or_default());
+        bytes += read as u64;
+    }
+}
+
+/// Bytes as lower case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Fills `buffer` from `offset` on without moving a shared cursor.
+pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::FileExt;
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match file.seek_read(rest, offset + done as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => done += read,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn point(step: &str, path: &Path) -> String {
+    format!("{step} {}", path.file_name().unwrap_or_default().display())
+}
+
+/// The folder above; `.` for a bare name.
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".embedport-").suffix(".tmp");
+    // As any other new file, not private to the owner: the umask decides.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_file_that_was_there_and_no_other() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.json");
+        write_atomically(&path, |out| out.write_all(b"one")).expect("write");
+        let failed = write_atomically(&path, |out| {
+            out.write_all(b"two")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(failed.map_err(|e| e.kind()), Err(Kind::CannotWrite));
+        assert_eq!(fs::read(&path).expect("read"), b"one");
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn hash_of_abc_is_the_published_one() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("abc");
+        fs::write(&path, "abc").expect("write");
+        let (bytes, hash) = sha256(&path).expect("hash");
+        assert_eq!(bytes, 3);
+        // FIPS 180-2, appendix B.1
+        assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn positioned_reads_do_not_run_past_the_end() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("n");
+        fs::write(&path, [1, 2, 3, 4]).expect("write");
+        let file = File::open(&path).expect("open");
+        let mut two = [0; 2];
+        read_exact_at(&file, &mut two, 1).expect("inside");
+        assert_eq!(two, [2, 3]);
+        assert!(read_exact_at(&file, &mut two, 3).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! What differs between operating systems: durable files, free space, locks, processes that hold files.
+//!
+//! Every `cfg` on an operating system is in this folder.
+
+#[doc(hidden)]
+pub mod fault;
+pub mod files;
+pub mod holders;
+pub mod lock;
