@@ -2,7 +2,9 @@
 
 pub mod context;
 pub mod error;
+pub mod hnsw;
 pub mod matrix;
 pub mod platform;
 pub mod random;
 pub mod space;
+pub mod vector_file;

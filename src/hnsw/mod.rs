@@ -1,0 +1,27 @@
+//! Approximate nearest neighbours: hierarchical navigable small world graphs in hnswlib's shape.
+//!
+//! Algorithm: Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using
+//! hierarchical navigable small world graphs", 2018 (arXiv:1603.09320), in the variant of hnswlib 0.8.
+//! [`build`] makes a [`Graph`], [`search`] walks any [`GraphView`], [`Records`] reads hnswlib's bytes.
+
+mod build;
+mod distance;
+mod graph;
+mod insert;
+mod links;
+mod pages;
+mod pool;
+mod records;
+mod search;
+mod select;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod write;
+
+pub use build::{Params, build};
+pub use distance::{Distance, distance};
+pub use graph::{Graph, GraphView, Indexed};
+pub use records::{Records, Shape};
+pub use search::{Searcher, search};
+pub use write::{write_level0, write_link_lists};
