@@ -1,0 +1,12 @@
+//! Metrics: matrices in, numbers out. Knows nothing of stores, models or projections.
+
+pub mod bootstrap;
+pub mod nearest;
+pub mod overlap;
+pub mod pairs;
+mod report;
+pub mod similarity;
+mod space_match;
+
+pub use report::{Better, Figure, HeldOutReport};
+pub use space_match::{SourceMatch, Verdict, match_space};

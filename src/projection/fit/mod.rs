@@ -1,0 +1,96 @@
+//! How projections are found: one method per file, all listed in [`METHODS`].
+
+mod gradient;
+mod ridge;
+
+use candle_core::Device;
+
+use super::kind::Kind;
+use super::pairs::Pairs;
+use crate::context::Context;
+use crate::error::{self, Error, Result};
+
+/// What the methods may be told. A method ignores what it has no use for.
+#[derive(Clone, Debug)]
+pub struct FitOptions {
+    /// Where gradient methods compute.
+    pub device: Device,
+    /// Ridge penalty, on the scale of the centred Gram matrix of the source rows; chosen by leave-one-out if none.
+    pub lambda: Option<f64>,
+    /// Gradient: most passes over the training rows.
+    pub epochs: usize,
+    /// Gradient: rows per step.
+    pub batch: usize,
+    /// Gradient: step size of AdamW, for source rows scaled to a mean squared component of 1.
+    pub learning_rate: f64,
+    /// Gradient: passes without improvement on the validation rows before it stops.
+    pub patience: usize,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        FitOptions {
+            device: Device::Cpu,
+            lambda: None,
+            epochs: 200,
+            batch: 32,
+            learning_rate: 1e-3,
+            patience: 8,
+        }
+    }
+}
+
+/// Outcome of a method.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The map.
+    pub kind: Box<dyn Kind>,
+    /// Ridge penalty that was used, if the method has one.
+    pub lambda: Option<f64>,
+    /// What is worth knowing about the fit, in words; empty if nothing is.
+    pub notes: Vec<String>,
+}
+
+/// One way to find a projection.
+pub struct Method {
+    /// Name on the command line and in files.
+    pub name: &'static str,
+    /// What it is, for help texts.
+    pub about: &'static str,
+    /// Fits it to training pairs (at least 2).
+    pub fit: fn(&Pairs, &FitOptions, &Context<'_>) -> Result<Fitted>,
+}
+
+/// Every method, the default first.
+pub const METHODS: &[Method] = &[
+    Method {
+        name: "ridge",
+        about: "linear map in closed form; penalty by exact leave-one-out",
+        fit: ridge::fit,
+    },
+    Method {
+        name: "gradient",
+        about: "linear map by AdamW with early stopping, on CPU or GPU",
+        fit: gradient::fit,
+    },
+];
+
+/// Fits the method called `method` to `training`.
+///
+/// # Errors
+/// [`NotFound`](error::Kind::NotFound) for an unknown method, [`Refused`](error::Kind::Refused) if the pairs do
+/// not suffice, [`Interrupted`](error::Kind::Interrupted) on cancellation.
+pub fn fit(method: &str, training: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
+    let Some(found) = METHODS.iter().find(|m| m.name == method) else {
+        let names: Vec<&str> = METHODS.iter().map(|m| m.name).collect();
+        return Err(Error::new(error::Kind::NotFound, format!("there is no method `{method}`"))
+            .hint(format!("the methods are: {}", names.join(", "))));
+    };
+    if training.len() < 2 {
+        return Err(Error::new(
+            error::Kind::Refused,
+            format!("{} training pair is too few to fit anything, 2 are needed", training.len()),
+        ));
+    }
+    (found.fit)(training, options, context)
+}

@@ -1,0 +1,43 @@
+//! What is applied: the trait of all kinds of projection and the table that loads them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2};
+
+use super::affine::Affine;
+use crate::error::Result;
+
+/// A fitted map from one space to another. Pure, deterministic, thread-safe.
+pub trait Kind: Debug + Send + Sync {
+    /// Name in files, a name of [`KINDS`].
+    fn name(&self) -> &'static str;
+
+    /// Components of a source vector and of a target vector.
+    fn dimensions(&self) -> (usize, usize);
+
+    /// Maps the rows of `x` (n x source) into `out` (n x target).
+    ///
+    /// # Errors
+    /// [`Mismatch`](crate::error::Kind::Mismatch) if the shapes do not fit.
+    fn apply_into(&self, x: ArrayView2<'_, f32>, out: ArrayViewMut2<'_, f32>) -> Result<()>;
+
+    /// Everything that is needed to load it again, by name.
+    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, f32>)>;
+}
+
+/// Tensors of a file by name, finite, as [`Kind::tensors`] gave them.
+pub type Tensors = BTreeMap<String, ArrayD<f32>>;
+
+/// How one kind is loaded.
+pub struct Loader {
+    /// Name in files.
+    pub name: &'static str,
+    /// Names of the tensors that it has, all of them required.
+    pub tensors: &'static [&'static str],
+    /// Builds it. Fails with [`Damaged`](crate::error::Kind::Damaged) on shapes that contradict each other.
+    pub load: fn(Tensors) -> Result<Box<dyn Kind>>,
+}
+
+/// Every kind of projection that a file can hold.
+pub const KINDS: &[Loader] = &[Loader { name: Affine::NAME, tensors: Affine::TENSORS, load: Affine::load }];

@@ -1,0 +1,198 @@
+//! Vector to vector: fitted maps from one space to another, how they are found, applied and stored.
+//!
+//! A *kind* is what is applied ([`kind::KINDS`]), a *method* is how it was found ([`fit::METHODS`]).
+
+mod affine;
+mod file;
+pub mod fit;
+mod header;
+pub mod kind;
+mod pairs;
+
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
+
+pub use affine::Affine;
+pub use header::{Header, Subject};
+pub use kind::Kind;
+pub use pairs::{Pairs, text_key};
+
+use crate::context::Context;
+use crate::error::{self, Error, Result};
+use crate::matrix;
+use crate::measure::HeldOutReport;
+use crate::space::{Agreement, Space};
+use fit::FitOptions;
+
+/// A fitted projection: from where, to where, how good, and the map itself.
+#[derive(Debug)]
+pub struct Projection {
+    /// Everything but numbers: spaces, method, origin, held-out report.
+    pub header: Header,
+    /// The map.
+    pub kind: Box<dyn Kind>,
+    /// Pairs that were not trained on, for later verification.
+    pub held_out: Option<HeldOut>,
+}
+
+/// Pairs that were not trained on. In files they are kept in half precision.
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    /// Ids of the pairs, one a row.
+    pub ids: Vec<String>,
+    /// Source vectors, n x source dimension.
+    pub source: Array2<f32>,
+    /// Target vectors, n x target dimension.
+    pub target: Array2<f32>,
+    /// Mean of the training rows' target vectors: what knowing nothing would predict.
+    pub training_mean: Array1<f32>,
+}
+
+impl Projection {
+    /// Splits `pairs`, fits `method` to the training rows, measures it on the held-out rows.
+    ///
+    /// `held_out` is the number of rows to hold out ([`Pairs::default_held_out`] if none is given).
+    ///
+    /// # Errors
+    /// [`Mismatch`](error::Kind::Mismatch) if the pairs do not have the dimensions of the spaces,
+    /// [`NotFound`](error::Kind::NotFound) for an unknown method, and those of [`Pairs::split`] and the method.
+    pub fn fit(
+        subject: Subject,
+        pairs: &Pairs,
+        method: &str,
+        held_out: Option<usize>,
+        options: &FitOptions,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        let (source, target) = pairs.dimensions();
+        if (source, target) != (subject.source.dimension, subject.target.dimension) {
+            return Err(Error::new(
+                error::Kind::Mismatch,
+                format!(
+                    "pairs of {source} and {target} components were given for spaces of {} and {} components",
+                    subject.source.dimension, subject.target.dimension
+                ),
+            ));
+        }
+        let held_out = held_out.unwrap_or_else(|| Pairs::default_held_out(pairs.len()));
+        let (training, held) = pairs.split(held_out, context.seed)?;
+        let fitted = fit::fit(method, &training, options, context)?;
+        let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
+        let header = Header::new(subject, method, &fitted, &training, &held, context);
+        let mut projection = Projection { header, kind: fitted.kind, held_out: None };
+        let projected = projection.apply(held.source().view())?;
+        projection.header.report = HeldOutReport::measure(
+            held.source().view(),
+            projected.view(),
+            held.target().view(),
+            training_mean.view(),
+            context.seed,
+        )?;
+        projection.held_out = Some(HeldOut {
+            ids: held.ids().to_vec(),
+            source: held.source().clone(),
+            target: held.target().clone(),
+            training_mean,
+        });
+        Ok(projection)
+    }
+
+    /// Space of the vectors that it takes.
+    pub fn source(&self) -> &Space {
+        &self.header.source
+    }
+
+    /// Space of the vectors that it gives.
+    pub fn target(&self) -> &Space {
+        &self.header.target
+    }
+
+    /// The target vectors of the rows of `x` (n x source dimension), n x target dimension.
+    /// Of length 1 each if the target space is known to be normalised.
+    ///
+    /// # Errors
+    /// As [`Projection::apply_into`].
+    pub fn apply(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        let mut out = Array2::zeros((x.nrows(), self.header.target.dimension));
+        self.apply_into(x, out.view_mut())?;
+        Ok(out)
+    }
+
+    /// As [`Projection::apply`], into `out` (n x target dimension).
+    ///
+    /// # Errors
+    /// [`Mismatch`](error::Kind::Mismatch) on a wrong dimension; [`Damaged`](error::Kind::Damaged) if a vector
+    /// holds a value that is not finite (number of such rows and the first) or is mapped to one.
+    pub fn apply_into(&self, x: ArrayView2<'_, f32>, mut out: ArrayViewMut2<'_, f32>) -> Result<()> {
+        let (source, target) = (self.header.source.dimension, self.header.target.dimension);
+        if x.ncols() != source || out.dim() != (x.nrows(), target) {
+            return Err(Error::new(
+                error::Kind::Mismatch,
+                format!(
+                    "vectors have {} components, the projection takes {source} and gives {target}",
+                    x.ncols()
+                ),
+            ));
+        }
+        finite(x, "source")?;
+        self.kind.apply_into(x, out.view_mut())?;
+        finite(out.view(), "projected")?;
+        if self.header.target.normalised == Some(true) {
+            matrix::normalise_rows(out);
+        }
+        Ok(())
+    }
+
+    /// Whether vectors of the space `found` may be projected: no known field contradicts.
+    ///
+    /// # Errors
+    /// [`Mismatch`](error::Kind::Mismatch) naming the fields that differ, or saying that the direction is wrong.
+    pub fn check_source(&self, found: &Space) -> Result<()> {
+        let (source, target) = (&self.header.source, &self.header.target);
+        let Agreement::Different(differences) = found.compare(source) else { return Ok(()) };
+        if found.compare(target).is_compatible() {
+            return Err(Error::new(
+                error::Kind::Mismatch,
+                format!(
+                    "the projection maps {} to {}; this collection holds {}; the reverse direction is wanted",
+                    source.model, target.model, found.model
+                ),
+            )
+            .hint(format!(
+                "train it with `embedport train --source-model {} --target-model {}`",
+                target.model, source.model
+            )));
+        }
+        let fields: Vec<String> = differences
+            .iter()
+            .map(|d| format!("{} is `{}`, `{}` is wanted", d.field, d.found, d.wanted))
+            .collect();
+        Err(Error::new(
+            error::Kind::Mismatch,
+            format!("these vectors are not in the source space of the projection: {}", fields.join("; ")),
+        )
+        .hint(format!(
+            "train a projection with `embedport train --source-model {} --target-model {}`",
+            found.model, target.model
+        )))
+    }
+}
+
+fn finite(x: ArrayView2<'_, f32>, which: &str) -> Result<()> {
+    match matrix::not_finite(x) {
+        None => Ok(()),
+        Some((count, first)) => Err(Error::new(
+            error::Kind::Damaged,
+            format!(
+                "{count} of {} {which} vectors hold values that are not finite, the first is row {first}",
+                x.nrows()
+            ),
+        )),
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! One line of the registry: what a projection file holds, without opening it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::projection::Header;
+use crate::space::Space;
+
+/// A registered projection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Name, unique in its registry.
+    pub name: String,
+    /// File, relative to the folder of the registry, with `/` between folders.
+    pub file: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// Space of the vectors that it takes.
+    pub source: Space,
+    /// Space of the vectors that it gives.
+    pub target: Space,
+    /// What is applied.
+    pub kind: String,
+    /// How it was found.
+    pub method: String,
+    /// Pairs that it was fitted to.
+    pub training_pairs: usize,
+    /// When it was fitted, RFC 3339, UTC.
+    pub created: String,
+    /// Held-out figures.
+    #[serde(default)]
+    pub metrics: Metrics,
+}
+
+/// The held-out figures by which projections are compared; none where undefined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Mean cosine between projected and true vectors.
+    pub cosine_mean: Option<f64>,
+    /// Share of each row's 10 nearest held-out rows that stays.
+    pub overlap_at_10: Option<f64>,
+    /// Share of projected rows that find their own true vector first.
+    pub recall_at_1: Option<f64>,
+}
+
+impl Entry {
+    pub(super) fn new(header: &Header, file: String, sha256: String) -> Self {
+        Entry {
+            name: header.name.clone(),
+            file,
+            sha256,
+            source: header.source.clone(),
+            target: header.target.clone(),
+            kind: header.kind.clone(),
+            method: header.method.clone(),
+            training_pairs: header.training_pairs,
+            created: header.created.clone(),
+            metrics: Metrics {
+                cosine_mean: header.report.value("cosine_mean"),
+                overlap_at_10: header.report.value("overlap_at_10"),
+                recall_at_1: header.report.value("recall_at_1"),
+            },
+        }
+    }
+}
