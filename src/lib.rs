@@ -11,4 +11,5 @@ pub mod projection;
 pub mod random;
 pub mod registry;
 pub mod space;
+pub mod store;
 pub mod vector_file;

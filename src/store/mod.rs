@@ -3,6 +3,8 @@
 //! A store is one entry of [`SCHEMES`] and one file or folder beside this one. Nothing here knows
 //! projections or embedding models: a rewrite is handed finished vectors.
 
+mod chroma;
+
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayView2};
@@ -107,6 +109,15 @@ pub struct Batch {
     pub texts: Vec<Option<String>>,
 }
 
+/// One record that a search found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// Identifier.
+    pub id: String,
+    /// Distance by the collection's metric, as the store reports it.
+    pub distance: f32,
+}
+
 /// Reads records in a stable order.
 pub trait Records {
     /// The next at most `max` records, `None` after the last.
@@ -205,9 +216,8 @@ pub trait VectorStore {
     fn content_digest(&self, collection: &Collection) -> Result<String>;
 
     /// Searches through the store's own index files as the store would (its own search width):
-    /// for each row of `queries` the ids of the `k` nearest records, nearest first.
-    fn search(&self, collection: &Collection, queries: ArrayView2<f32>, k: usize)
-    -> Result<Vec<Vec<String>>>;
+    /// for each row of `queries` the `k` nearest records, nearest first.
+    fn search(&self, collection: &Collection, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>>;
 
     /// Bytes that a rewrite to `dimension` will need beside what is there, index included.
     fn rewrite_bytes(&self, collection: &Collection, dimension: usize) -> u64;
@@ -234,6 +244,9 @@ pub trait VectorStore {
     /// # Errors
     /// [`Kind::Refused`] if records changed since and `since` is [`Since::Refuse`].
     fn restore(&mut self, backup: &Backup, since: Since) -> Result<()>;
+
+    /// The records that `backup` holds, with the vectors of then.
+    fn backup_records<'a>(&'a self, backup: &'a Backup) -> Result<Box<dyn Records + 'a>>;
 
     /// Whether the collection's visible vectors are those of this migration: the truth after a crash.
     fn is_current(&self, collection: &str, migration: &str) -> Result<bool>;
@@ -263,7 +276,7 @@ pub trait Rewrite {
     fn written<'b>(&'b self) -> Result<Box<dyn Records + 'b>>;
 
     /// Searches the sealed index as the store will. See [`VectorStore::search`].
-    fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<String>>>;
+    fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>>;
 
     /// SHA-256 over ids, texts and metadata as the snapshot has them. See [`VectorStore::content_digest`].
     fn content_digest(&self) -> Result<String>;
@@ -286,7 +299,8 @@ pub struct Scheme {
 }
 
 /// Every store that embedport knows.
-pub const SCHEMES: &[Scheme] = &[];
+pub const SCHEMES: &[Scheme] =
+    &[Scheme { name: chroma::SCHEME, recognises: chroma::recognises, open: chroma::open }];
 
 /// Opens the store at `location`: `PATH`, or `SCHEME:PATH` to skip recognition.
 ///

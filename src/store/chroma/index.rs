@@ -1,0 +1,266 @@
+//! The persisted index of one segment: its folder of five files, read.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::hnsw_files::{HEADER_BYTES, Header};
+use super::{pickle, queue};
+use crate::error::{Error, Kind, Result};
+use crate::hnsw::{self, Distance};
+use crate::platform::files;
+use crate::store::Metric;
+
+pub(super) const HEADER: &str = "header.bin";
+pub(super) const LEVEL0: &str = "data_level0.bin";
+pub(super) const LENGTHS: &str = "length.bin";
+pub(super) const LINKS: &str = "link_lists.bin";
+pub(super) const METADATA: &str = "index_metadata.pickle";
+/// The files of an index, in the order in which they are written.
+pub(super) const FILES: [&str; 5] = [LEVEL0, LENGTHS, LINKS, HEADER, METADATA];
+
+/// Elements per read while labels are collected.
+const CHUNK: u64 = 1024;
+
+/// An open index. Of the contents only what [`Index::open`] checked is relied on.
+pub(super) struct Index {
+    folder: PathBuf,
+    header: Header,
+    level0: File,
+    /// Element of each record that is not deleted.
+    elements: HashMap<String, u32>,
+    /// Length of each element's vector before it was normalised; cosine only.
+    lengths: Option<Vec<f32>>,
+}
+
+impl Index {
+    /// Opens the index in `folder`; `None` if none was persisted yet (no pickle, or an empty one).
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] if files are missing, too short or contradict each other.
+    pub fn open(folder: &Path, metric: Metric, dimension: Option<usize>) -> Result<Option<Index>> {
+        let metadata = folder.join(METADATA);
+        if !metadata.exists() {
+            return Ok(None);
+        }
+        let header = read_header(folder)?;
+        let level0 = open(&folder.join(LEVEL0))?;
+        let found = length(&level0, &folder.join(LEVEL0))?;
+        let wanted = header.count.checked_mul(header.element_bytes());
+        if wanted.is_none_or(|wanted| found < wanted) {
+            let (count, size) = (header.count, header.element_bytes());
+            return Err(damaged(
+                folder,
+                format!("{LEVEL0} has {found} bytes for {count} elements of {size}"),
+            ));
+        }
+        // The header's count is now backed by bytes on disk, so it bounds what the pickle may hold.
+        let pickle = std::fs::read(&metadata).map_err(|e| Error::io("read", &metadata, e))?;
+        let named = pickle::read(&pickle, header.count)?;
+        drop(pickle);
+        if named.labels.is_empty() {
+            return Ok(None);
+        }
+        let sizes = [named.dimensionality.map(|d| d as usize), dimension].into_iter().flatten();
+        if let Some(other) = sizes.into_iter().find(|d| *d != header.dimension) {
+            let found = format!("index of dimension {}, collection of {other}", header.dimension);
+            return Err(damaged(folder, found));
+        }
+        check_links(folder, &header)?;
+        let mut index =
+            Index { folder: folder.to_path_buf(), header, level0, elements: HashMap::new(), lengths: None };
+        let by_label = index.labels()?;
+        index.elements.reserve(named.labels.len());
+        for (id, label) in named.labels {
+            if let Some(element) = by_label.get(&label) {
+                index.elements.insert(id, *element);
+            }
+        }
+        if metric == Metric::Cosine {
+            index.lengths = Some(read_lengths(folder, header.count)?);
+        }
+        Ok(Some(index))
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub fn contains(&self, id: &str) -> bool {
+        self.elements.contains_key(id)
+    }
+
+    /// Reads a record's vector as the user gave it, `out` being of the index's dimension.
+    /// False if the index does not hold the record.
+    pub fn vector(&self, id: &str, out: &mut [f32], bytes: &mut Vec<u8>) -> Result<bool> {
+        let Some(element) = self.elements.get(id) else { return Ok(false) };
+        bytes.resize(4 * self.header.dimension, 0);
+        let offset = u64::from(*element) * self.header.element_bytes() + self.header.vector_offset();
+        files::read_exact_at(&self.level0, bytes, offset)
+            .map_err(|e| Error::io("read", &self.folder.join(LEVEL0), e))?;
+        if !queue::decode(bytes, out) {
+            return Err(Error::new(Kind::Internal, "a vector's buffer is not of the index's dimension"));
+        }
+        if let Some(length) = self.lengths.as_ref().and_then(|lengths| lengths.get(*element as usize)) {
+            out.iter_mut().for_each(|x| *x *= length);
+        }
+        Ok(true)
+    }
+
+    /// Loads the graph for searching.
+    pub fn load(&self) -> Result<Loaded> {
+        let level0 = self.folder.join(LEVEL0);
+        let bytes = self.header.count.saturating_mul(self.header.element_bytes());
+        let mut loaded = Loaded {
+            shape: self.header.shape()?,
+            level0: Vec::new(),
+            links: std::fs::read(self.folder.join(LINKS))
+                .map_err(|e| Error::io("read", &self.folder.join(LINKS), e))?,
+            ids: HashMap::with_capacity(self.elements.len()),
+        };
+        open(&level0)?
+            .take(bytes)
+            .read_to_end(&mut loaded.level0)
+            .map_err(|e| Error::io("read", &level0, e))?;
+        loaded.ids.extend(self.elements.iter().map(|(id, element)| (*element, id.clone())));
+        Ok(loaded)
+    }
+
+    /// Elements that are not deleted, by label.
+    fn labels(&self) -> Result<HashMap<u64, u32>> {
+        let path = self.folder.join(LEVEL0);
+        let size = self.header.element_bytes();
+        let stride = usize::try_from(size).map_err(|e| damaged(&self.folder, e.to_string()))?;
+        let mut found = HashMap::new();
+        let mut buffer = Vec::new();
+        let mut first = 0;
+        while first < self.header.count {
+            let count = CHUNK.min(self.header.count - first);
+            buffer.resize(stride.saturating_mul(count as usize), 0);
+            files::read_exact_at(&self.level0, &mut buffer, first * size)
+                .map_err(|e| Error::io("read", &path, e))?;
+            for (element, bytes) in (first..).zip(buffer.chunks_exact(stride)) {
+                let deleted = bytes.get(2).is_some_and(|flags| flags & 1 == 1);
+                let label = bytes.last_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
+                let element = u32::try_from(element).map_err(|e| damaged(&self.folder, e.to_string()))?;
+                if !deleted && found.insert(label, element).is_some() {
+                    return Err(damaged(
+                        &self.folder,
+                        format!("two elements of {LEVEL0} have the label {label}"),
+                    ));
+                }
+            }
+            first += count;
+        }
+        Ok(found)
+    }
+}
+
+/// An index in memory.
+pub(super) struct Loaded {
+    shape: hnsw::Shape,
+    level0: Vec<u8>,
+    links: Vec<u8>,
+    ids: HashMap<u32, String>,
+}
+
+impl Loaded {
+    /// The graph in these bytes.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] if sizes do not fit the header.
+    pub fn graph(&self) -> Result<hnsw::Records<'_>> {
+        hnsw::Records::open(&self.shape, &self.level0, &self.links)
+    }
+
+    pub fn id(&self, element: u32) -> Option<&str> {
+        self.ids.get(&element).map(String::as_str)
+    }
+}
+
+/// The graph's distance for a metric; for cosine the vectors are normalised.
+pub(super) fn distance(metric: Metric) -> Distance {
+    match metric {
+        Metric::L2 => Distance::L2,
+        Metric::Cosine | Metric::Ip => Distance::InnerProduct,
+    }
+}
+
+/// Scales to length 1 and returns the length, as Chroma's index does: norm = sqrt(sum x^2) in f32,
+/// x / (norm + 1e-30) as a product with the reciprocal. A zero vector stays zero.
+pub(super) fn normalise(vector: &mut [f32]) -> f32 {
+    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let factor = 1.0 / (norm + 1e-30);
+    vector.iter_mut().for_each(|x| *x *= factor);
+    norm
+}
+
+/// Walks over `link_lists.bin`: a rewrite does not need the old links, and yet a folder with broken ones must
+/// not become a backup. Each element's list is a whole number of levels, and nothing is left over or missing.
+fn check_links(folder: &Path, header: &Header) -> Result<()> {
+    let path = folder.join(LINKS);
+    let wrap = |e| Error::io("read", &path, e);
+    let mut file = BufReader::new(open(&path)?);
+    let total = length(file.get_ref(), &path)?;
+    let level = 4 + 4 * header.m as u64;
+    let mut position = 0u64;
+    for element in 0..header.count {
+        if position.checked_add(4).is_none_or(|end| end > total) {
+            return Err(damaged(folder, format!("{LINKS} ends at element {element} of {}", header.count)));
+        }
+        let mut bytes = [0; 4];
+        file.read_exact(&mut bytes).map_err(wrap)?;
+        let size = u64::from(u32::from_le_bytes(bytes));
+        position = position.saturating_add(4).saturating_add(size);
+        if !size.is_multiple_of(level) || position > total {
+            return Err(damaged(folder, format!("{LINKS} has a list of {size} bytes at element {element}")));
+        }
+        file.seek_relative(size as i64).map_err(wrap)?;
+    }
+    Ok(())
+}
+
+fn read_header(folder: &Path) -> Result<Header> {
+    let path = folder.join(HEADER);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + 1);
+    open(&path)?
+        .take(HEADER_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", &path, e))?;
+    Header::parse(&bytes).map_err(|e| e.context(folder.display()))
+}
+
+fn read_lengths(folder: &Path, count: u64) -> Result<Vec<f32>> {
+    let path = folder.join(LENGTHS);
+    let wanted = count.saturating_mul(4);
+    let mut bytes = Vec::new();
+    open(&path)?.take(wanted).read_to_end(&mut bytes).map_err(|e| Error::io("read", &path, e))?;
+    let mut lengths = vec![0.0; bytes.len() / 4];
+    if bytes.len() as u64 != wanted || !queue::decode(&bytes, &mut lengths) {
+        return Err(damaged(folder, format!("{LENGTHS} has {} bytes, wanted {wanted}", bytes.len())));
+    }
+    Ok(lengths)
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::new(Kind::Damaged, format!("`{}` is missing", path.display())).because(e)
+        }
+        _ => Error::io("open", path, e),
+    })
+}
+
+fn length(file: &File, path: &Path) -> Result<u64> {
+    file.metadata().map(|m| m.len()).map_err(|e| Error::io("look at", path, e))
+}
+
+fn damaged(folder: &Path, what: String) -> Error {
+    Error::new(Kind::Damaged, format!("index `{}`: {what}", folder.display()))
+        .hint("the index files are damaged; restore the folder from a copy")
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

@@ -1,0 +1,109 @@
+use super::*;
+use crate::context::testing::context;
+use crate::store::chroma::index_write;
+use ndarray::Array2;
+use proptest::prelude::*;
+
+const COUNT: usize = 40;
+const DIMENSION: usize = 6;
+
+fn ids() -> Vec<String> {
+    (0..COUNT).map(|i| format!("record {i}")).collect()
+}
+
+/// A small cosine index; returns the vectors before normalising.
+fn written(folder: &Path) -> Array2<f32> {
+    let vectors = Array2::from_shape_fn((COUNT, DIMENSION), |(i, j)| ((i * 7 + j * 3) % 11) as f32 - 4.5);
+    let mut normalised = vectors.clone();
+    let lengths: Vec<f32> = normalised
+        .rows_mut()
+        .into_iter()
+        .map(|mut row| normalise(row.as_slice_mut().expect("contiguous")))
+        .collect();
+    let params = hnsw::Params { m: 4, ef_construction: 40, seed: 1, threads: 1 };
+    let graph = hnsw::build(normalised.view(), Distance::InnerProduct, &params, &context()).expect("build");
+    index_write::write(folder, &graph, normalised.view(), &lengths, &ids()).expect("write");
+    vectors
+}
+
+#[test]
+fn what_is_written_is_read_back_as_it_was_given() {
+    let folder = tempfile::tempdir().expect("folder");
+    let vectors = written(folder.path());
+    let index =
+        Index::open(folder.path(), Metric::Cosine, Some(DIMENSION)).expect("valid").expect("persisted");
+    let (mut found, mut bytes) = (vec![0.0; DIMENSION], Vec::new());
+    for (id, wanted) in ids().iter().zip(vectors.rows()) {
+        assert!(index.vector(id, &mut found, &mut bytes).expect("read"));
+        for (a, b) in found.iter().zip(wanted) {
+            assert!((a - b).abs() <= 1e-6 * b.abs(), "{a} for {b}");
+        }
+    }
+    assert!(!index.vector("nobody", &mut found, &mut bytes).expect("read"));
+    let loaded = index.load().expect("load");
+    let graph = loaded.graph().expect("graph");
+    let mut query = vectors.row(3).to_vec();
+    normalise(&mut query);
+    let hits = hnsw::search(&graph, Distance::InnerProduct, &query, 1, 50).expect("search");
+    assert!(hits[0].0.abs() < 1e-6);
+}
+
+#[test]
+fn without_a_pickle_there_is_no_index() {
+    let folder = tempfile::tempdir().expect("folder");
+    written(folder.path());
+    std::fs::remove_file(folder.path().join(METADATA)).expect("remove");
+    assert!(Index::open(folder.path(), Metric::Cosine, Some(DIMENSION)).expect("fine").is_none());
+}
+
+#[test]
+fn truncated_files_and_another_dimension_are_damage() {
+    for name in FILES {
+        let folder = tempfile::tempdir().expect("folder");
+        written(folder.path());
+        let path = folder.path().join(name);
+        let bytes = std::fs::read(&path).expect("read");
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).expect("write");
+        let opened = Index::open(folder.path(), Metric::Cosine, Some(DIMENSION));
+        let failed = opened.and_then(|index| index.expect("persisted").load()?.graph().map(drop));
+        assert_eq!(failed.map_err(|e| e.kind()), Err(Kind::Damaged), "{name}");
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    written(folder.path());
+    assert!(Index::open(folder.path(), Metric::Cosine, Some(DIMENSION + 1)).is_err());
+    std::fs::remove_file(folder.path().join(LEVEL0)).expect("remove");
+    assert!(Index::open(folder.path(), Metric::L2, None).is_err_and(|e| e.kind() == Kind::Damaged));
+}
+
+#[test]
+fn a_zero_vector_stays_zero() {
+    let mut vector = [0.0; 3];
+    assert_eq!(normalise(&mut vector), 0.0);
+    assert_eq!(vector, [0.0; 3]);
+    let mut vector = [3.0, 4.0];
+    assert_eq!(normalise(&mut vector), 5.0);
+    assert_eq!(vector, [0.6, 0.8]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn wrong_bytes_never_panic(file in 0usize..5, at in 0usize..10_000, byte: u8) {
+        let folder = tempfile::tempdir().expect("folder");
+        written(folder.path());
+        let path = folder.path().join(FILES[file]);
+        let mut bytes = std::fs::read(&path).expect("read");
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        std::fs::write(&path, bytes).expect("write");
+        if let Ok(Some(index)) = Index::open(folder.path(), Metric::Cosine, Some(DIMENSION)) {
+            let (mut vector, mut buffer) = (vec![0.0; DIMENSION], Vec::new());
+            for id in ids() {
+                let _ = index.vector(&id, &mut vector, &mut buffer);
+            }
+            if let Ok(loaded) = index.load() && let Ok(graph) = loaded.graph() {
+                let _ = hnsw::search(&graph, Distance::InnerProduct, &vector, 5, 50);
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The way back: one transaction that undoes the switch from the saved rows.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+use serde_json::Value;
+
+use super::catalog::Entry;
+use super::sql::Doing;
+use super::traces::Traces;
+use super::{changes, content, fold, stamp};
+use crate::error::{Error, Kind, Result};
+use crate::platform::files;
+use crate::store::{Backup, Changes, Since};
+
+/// Checks that every file of the backup is there and unchanged. Index files may lie in the backup or, if
+/// the run that made it was cut short, still (or again) in the store.
+pub(super) fn check_files(store: &Path, backup: &Backup, traces: &Traces) -> Result<()> {
+    for file in &backup.files {
+        let named = store.join(&file.path);
+        let path = match file.path.strip_prefix(&traces.old_segment) {
+            Ok(name) if !named.exists() => traces.kept_segment(store).join(name),
+            _ => named,
+        };
+        let (bytes, sha256) = files::sha256(&path).map_err(|e| e.context("the backup is not complete"))?;
+        if bytes != file.bytes || sha256 != file.sha256 {
+            return Err(Error::new(
+                Kind::Damaged,
+                format!(
+                    "`{}` of the backup has changed: {bytes} bytes, wanted {}",
+                    path.display(),
+                    file.bytes
+                ),
+            )
+            .hint("the collection was left as it is; nothing can be restored from this backup"));
+        }
+    }
+    Ok(())
+}
+
+/// Puts the old index files back to where the saved rows will point. Until then Chroma ignores them.
+pub(super) fn place_segment(store: &Path, traces: &Traces) -> Result<()> {
+    let (kept, visible) = (traces.kept_segment(store), store.join(&traces.old_segment));
+    if kept.exists() && !visible.exists() {
+        files::rename(&kept, &visible)?;
+    }
+    Ok(())
+}
+
+/// Undoes the switch inside the open transaction; `kept` is attached. `entry` is the collection as it is now.
+pub(super) fn undo(connection: &Connection, entry: &Entry, traces: &Traces, since: Since) -> Result<Changes> {
+    let found = changes::since(connection, entry)?;
+    if !found.is_none() && since == Since::Refuse {
+        let Changes { added, removed, updated } = found;
+        return Err(Error::new(
+            Kind::Refused,
+            format!(
+                "collection `{}` changed since the migration: {added} records added, {removed} removed, {updated} updated",
+                entry.name
+            ),
+        )
+        .hint("tell it to drop those changes, or save them first"));
+    }
+    if !found.is_none() {
+        content::restore(connection, entry)?;
+    }
+    let doing = "restore the saved rows";
+    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| connection.execute(sql, values).doing(doing);
+    let (old, new) = (&traces.old_segment, &traces.new_segment);
+    if run("UPDATE segments SET id = ?1 WHERE id = ?2 AND collection = ?3", params![old, new, entry.id])? != 1
+    {
+        return Err(Error::new(Kind::Internal, format!("segment {new} is not there to be replaced")));
+    }
+    run("UPDATE segment_metadata SET segment_id = ?1 WHERE segment_id = ?2", params![old, new])?;
+    run(
+        "UPDATE collections SET dimension = (SELECT dimension FROM kept.collections WHERE id = ?1) WHERE id = ?1",
+        params![entry.id],
+    )?;
+    function(connection, entry)?;
+    run("DELETE FROM embeddings_queue WHERE topic = ?1", params![entry.topic])?;
+    run("DELETE FROM max_seq_id WHERE segment_id IN (?1, ?2, ?3)", params![old, new, entry.metadata])?;
+    for table in ["embeddings_queue", "max_seq_id"] {
+        let columns = content::columns(connection, table)?;
+        run(&format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM kept.{table}"), &[])?;
+    }
+    stamp::remove(connection, &entry.id)?;
+    if content::is_kept(connection, stamp::TABLE)? {
+        earlier_stamp(connection, &entry.id)?;
+    }
+    keep_numbers_rising(connection, entry)?;
+    Ok(found)
+}
+
+/// Puts the configuration back: the saved text if nothing but the embedding function differs, else only
+/// the embedding function, so that settings changed since (or keys that Chroma added) stay.
+fn function(connection: &Connection, entry: &Entry) -> Result<()> {
+    let Some((column, now)) = fold::function_column(entry) else { return Ok(()) };
+    let doing = "restore the configuration";
+    if !content::columns(connection, "collections")?.contains(column) {
+        return Ok(()); // the column came with an upgrade after the backup
+    }
+    let saved: Option<String> = connection
+        .query_row(&format!("SELECT {column} FROM kept.collections WHERE id = ?1"), [&entry.id], |row| {
+            row.get(0)
+        })
+        .doing(doing)?;
+    let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let text = match (saved.as_deref().and_then(parse), parse(now)) {
+        (Some(before), Some(mut now)) => {
+            let place = match column {
+                "schema_str" => "/keys/#embedding/float_list/vector_index/config/embedding_function",
+                _ => "/embedding_function",
+            };
+            fold::set_function(column, &mut now, before.pointer(place));
+            if now == before { saved } else { Some(now.to_string()) }
+        }
+        _ => saved,
+    };
+    connection
+        .execute(&format!("UPDATE collections SET {column} = ?1 WHERE id = ?2"), params![text, entry.id])
+        .doing(doing)
+        .map(drop)
+}
+
+/// The stamp of the migration before this one.
+fn earlier_stamp(connection: &Connection, collection: &str) -> Result<()> {
+    let doing = "restore the stamp";
+    let kept: Option<(String, String, String)> = rusqlite::OptionalExtension::optional(connection.query_row(
+        "SELECT space, migration, segment FROM kept.embedport_spaces WHERE collection_id = ?1",
+        [collection],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    ))
+    .doing(doing)?;
+    let Some((space, migration, segment)) = kept else { return Ok(()) };
+    let space = serde_json::from_str(&space)
+        .map_err(|e| Error::new(Kind::Damaged, "the saved stamp is no space").because(e))?;
+    stamp::write(connection, collection, &stamp::Stamp { space, migration, segment })
+}
+
+/// Chroma continues behind the largest number in the queue: it must not lie below what any segment has
+/// read, or that segment would take the next writes for old ones.
+fn keep_numbers_rising(connection: &Connection, entry: &Entry) -> Result<()> {
+    let doing = "look at the sequence numbers";
+    let (queue, read): (i64, i64) = connection
+        .query_row(
+            "SELECT (SELECT coalesce(max(seq_id), 0) FROM main.embeddings_queue), \
+             (SELECT coalesce(max(seq_id), 0) FROM main.max_seq_id WHERE typeof(seq_id) = 'integer')",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .doing(doing)?;
+    if queue < read {
+        fold::sentinel(connection, &entry.topic, read)?;
+    }
+    Ok(())
+}

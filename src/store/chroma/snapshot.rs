@@ -1,0 +1,196 @@
+//! One collection at one moment: tables, queue and index files seen together.
+
+use std::path::Path;
+
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+use rusqlite::Connection;
+
+use super::catalog::Entry;
+use super::index::{self, Index};
+use super::queue::{self, Pending, Place};
+use super::sql::Doing;
+use crate::error::{Error, Kind, Result};
+use crate::hnsw::{self, Searcher};
+use crate::store::{Hit, Metric};
+
+/// A consistent view, valid as long as the connection's transaction.
+pub(super) struct Snapshot {
+    pub entry: Entry,
+    index: Option<Index>,
+    pending: Pending,
+    /// Live records.
+    pub count: u64,
+}
+
+impl Snapshot {
+    /// Opens a collection of the database in `folder`.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] if some records have no vector; [`Kind::Refused`] if writes are unfinished.
+    pub fn open(connection: &Connection, folder: &Path, entry: Entry) -> Result<Snapshot> {
+        let index = Index::open(&folder.join(&entry.vector), entry.settings.metric, entry.dimension)
+            .map_err(|e| e.context(format_args!("collection `{}`", entry.name)))?;
+        // Without index files nothing of the queue has been read, whatever the table says.
+        let from = if index.is_some() { entry.vector_seq.unwrap_or(0) } else { 0 };
+        let indexed = |id: &str| index.as_ref().is_some_and(|index| index.contains(id));
+        let pending = Pending::read(connection, &entry, indexed, from)?;
+        let mut snapshot = Snapshot { entry, index, pending, count: 0 };
+        snapshot.count = snapshot.check_complete(connection)?;
+        Ok(snapshot)
+    }
+
+    /// The same collection, but with its vectors in the files of `segment` and nowhere else.
+    pub fn of_files(
+        connection: &Connection,
+        folder: &Path,
+        entry: &Entry,
+        segment: &str,
+        dimension: usize,
+    ) -> Result<Snapshot> {
+        let entry = Entry { vector: segment.to_owned(), dimension: Some(dimension), ..entry.clone() };
+        let index = Index::open(&folder.join(segment), entry.settings.metric, entry.dimension)?;
+        let mut snapshot = Snapshot { entry, index, pending: Pending::default(), count: 0 };
+        snapshot.count = snapshot.check_complete(connection)?;
+        Ok(snapshot)
+    }
+
+    pub fn dimension(&self) -> usize {
+        self.entry.dimension.unwrap_or(0)
+    }
+
+    /// M and ef_construction: of the index if there is one, else as configured.
+    pub fn graph_settings(&self) -> (usize, usize) {
+        let configured = (self.entry.settings.m, self.entry.settings.ef_construction);
+        self.index.as_ref().map_or(configured, |index| {
+            let ef = usize::try_from(index.header().ef_construction).unwrap_or(configured.1);
+            (index.header().m, ef.clamp(10, 10_000))
+        })
+    }
+
+    /// Whether files of an index are there.
+    pub fn has_index(&self) -> bool {
+        self.index.is_some()
+    }
+
+    /// Reads the vector of a live record, as the user gave it.
+    pub fn vector(
+        &self,
+        connection: &Connection,
+        id: &str,
+        out: &mut [f32],
+        bytes: &mut Vec<u8>,
+    ) -> Result<()> {
+        let found = match (self.pending.place(id), &self.index) {
+            (Some(Place::Queued(seq)), _) => queue::vector(connection, seq, out).map(|()| true)?,
+            (None, Some(index)) => index.vector(id, out, bytes)?,
+            _ => false,
+        };
+        if !found {
+            return Err(Error::new(Kind::Damaged, "a record has no vector"));
+        }
+        if out.iter().any(|x| !x.is_finite()) {
+            return Err(Error::new(
+                Kind::Damaged,
+                format!("the vector of record `{}` is not finite", id.escape_default()),
+            )
+            .hint("delete that record or write it again with Chroma"));
+        }
+        Ok(())
+    }
+
+    /// The `k` nearest records per query, as Chroma would find them: through the graph, and one by
+    /// one among the records that only the queue holds.
+    pub fn search(
+        &self,
+        connection: &Connection,
+        queries: ArrayView2<'_, f32>,
+        k: usize,
+    ) -> Result<Vec<Vec<Hit>>> {
+        let dimension = self.dimension();
+        if queries.ncols() != dimension {
+            let found = format!("queries of dimension {} for a collection of {dimension}", queries.ncols());
+            return Err(Error::new(Kind::Mismatch, found));
+        }
+        let metric = self.entry.settings.metric;
+        let kind = index::distance(metric);
+        let ef = self.entry.settings.ef_search.max(k);
+        let queued = self.queued(connection)?;
+        let loaded = self.index.as_ref().map(Index::load).transpose()?;
+        let graph = loaded.as_ref().map(index::Loaded::graph).transpose()?;
+        let rows: Vec<_> = queries.outer_iter().map(|row| row.to_vec()).collect();
+        let threads = rayon::current_num_threads().max(1);
+        let nearest = |rows: &[Vec<f32>]| -> Result<Vec<Vec<Hit>>> {
+            let mut searcher = graph.as_ref().map(|graph| Searcher::new(graph, kind)).transpose()?;
+            let mut answers = Vec::with_capacity(rows.len());
+            for row in rows {
+                let mut query = row.clone();
+                if metric == Metric::Cosine {
+                    index::normalise(&mut query);
+                }
+                let mut found: Vec<(f32, &str)> = Vec::new();
+                if let (Some(searcher), Some(loaded)) = (&mut searcher, &loaded) {
+                    // All that the search came upon: some may turn out to be deleted or rewritten since.
+                    let hits = searcher.search(&query, ef, ef)?;
+                    let named = hits.into_iter().filter_map(|(d, element)| Some((d, loaded.id(element)?)));
+                    found.extend(named.filter(|(_, id)| self.pending.place(id).is_none()));
+                }
+                found.extend(queued.iter().map(|(id, vector)| (hnsw::distance(kind, &query, vector), *id)));
+                found.sort_by(|a, b| a.0.total_cmp(&b.0));
+                let hit = |(distance, id): (f32, &str)| Hit { id: id.to_owned(), distance };
+                answers.push(found.into_iter().take(k).map(hit).collect());
+            }
+            Ok(answers)
+        };
+        let parts: Vec<_> =
+            rows.par_chunks(rows.len().div_ceil(threads).max(1)).map(nearest).collect::<Result<_>>()?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    /// Vectors of the records that only the queue holds, normalised where the metric wants it.
+    fn queued(&self, connection: &Connection) -> Result<Vec<(&str, Vec<f32>)>> {
+        let mut queued = Vec::new();
+        for (id, seq) in self.pending.queued() {
+            let mut vector = vec![0.0; self.dimension()];
+            queue::vector(connection, seq, &mut vector)?;
+            if self.entry.settings.metric == Metric::Cosine {
+                index::normalise(&mut vector);
+            }
+            queued.push((id, vector));
+        }
+        Ok(queued)
+    }
+
+    /// Counts the live records and makes sure that each has a vector somewhere.
+    fn check_complete(&self, connection: &Connection) -> Result<u64> {
+        let doing = "list the records";
+        let mut statement = connection
+            .prepare_cached("SELECT embedding_id FROM embeddings WHERE segment_id = ?1")
+            .doing(doing)?;
+        let mut rows = statement.query([&self.entry.metadata]).doing(doing)?;
+        let (mut count, mut missing) = (0u64, 0u64);
+        while let Some(row) = rows.next().doing(doing)? {
+            let id = row
+                .get_ref(0)
+                .doing(doing)?
+                .as_str()
+                .map_err(|e| Error::new(Kind::Damaged, "a record's id is no text").because(e))?;
+            count += 1;
+            let there = match self.pending.place(id) {
+                Some(Place::Queued(_)) => true,
+                Some(Place::Gone) => false,
+                None => self.index.as_ref().is_some_and(|index| index.contains(id)),
+            };
+            missing += u64::from(!there);
+        }
+        if missing > 0 {
+            let name = &self.entry.name;
+            return Err(Error::new(
+                Kind::Damaged,
+                format!("{missing} of {count} records of collection `{name}` have no vector, neither in the index nor in the queue"),
+            )
+            .hint("write those records again with Chroma, or delete them, or restore the folder from a copy"));
+        }
+        Ok(count)
+    }
+}

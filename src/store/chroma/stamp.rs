@@ -1,0 +1,73 @@
+//! The stamp: which space embedport left a collection in, kept in a table of its own inside the database,
+//! so that it changes in the same transaction as the vectors. Chroma ignores tables that it does not know.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::sql::{self, Doing};
+use crate::error::{Error, Kind, Result};
+use crate::space::Space;
+
+pub(super) const TABLE: &str = "embedport_spaces";
+
+/// What a migration left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stamp {
+    pub space: Space,
+    pub migration: String,
+    /// VECTOR segment that the migration made; with another one the stamp no longer holds.
+    pub segment: String,
+}
+
+/// The stamp of a collection.
+pub(super) fn read(connection: &Connection, collection: &str) -> Result<Option<Stamp>> {
+    if !sql::has_table(connection, TABLE)? {
+        return Ok(None);
+    }
+    let doing = "read the stamp";
+    let found: Option<(String, String, String)> = connection
+        .prepare_cached("SELECT space, migration, segment FROM embedport_spaces WHERE collection_id = ?1")
+        .doing(doing)?
+        .query_row([collection], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()
+        .doing(doing)?;
+    let Some((space, migration, segment)) = found else { return Ok(None) };
+    let space = serde_json::from_str(&space).map_err(|e| {
+        Error::new(Kind::Damaged, format!("the stamp of collection {collection} is no space")).because(e)
+    })?;
+    Ok(Some(Stamp { space, migration, segment }))
+}
+
+/// Writes the stamp; the table is made if missing.
+pub(super) fn write(connection: &Connection, collection: &str, stamp: &Stamp) -> Result<()> {
+    let doing = "stamp the collection";
+    let space = serde_json::to_string(&stamp.space)
+        .map_err(|e| Error::new(Kind::Internal, "cannot write a space as JSON").because(e))?;
+    connection
+        .execute_batch(
+            "CREATE TABLE IF NOT EXISTS embedport_spaces (collection_id TEXT PRIMARY KEY, space TEXT NOT NULL, \
+             migration TEXT NOT NULL, segment TEXT NOT NULL)",
+        )
+        .doing(doing)?;
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO embedport_spaces (collection_id, space, migration, segment) VALUES (?1, ?2, ?3, ?4)",
+            params![collection, space, stamp.migration, stamp.segment],
+        )
+        .doing(doing)
+        .map(drop)
+}
+
+/// Removes the stamp, and the table with the last one.
+pub(super) fn remove(connection: &Connection, collection: &str) -> Result<()> {
+    if !sql::has_table(connection, TABLE)? {
+        return Ok(());
+    }
+    let doing = "remove the stamp";
+    connection.execute("DELETE FROM embedport_spaces WHERE collection_id = ?1", [collection]).doing(doing)?;
+    let left: i64 =
+        connection.query_row("SELECT count(*) FROM embedport_spaces", [], |row| row.get(0)).doing(doing)?;
+    if left == 0 {
+        connection.execute_batch("DROP TABLE embedport_spaces").doing(doing)?;
+    }
+    Ok(())
+}

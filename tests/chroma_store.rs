@@ -1,0 +1,451 @@
+//! Collections of databases that real chromadb made are rewritten and rolled back; real chromadb says
+//! what is in them.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use embedport::error::Kind;
+use embedport::platform::fault;
+use embedport::store::{Changes, Since, VectorStore};
+use ndarray::Array2;
+use support::{Made, collection, contents, rewrite, run, save_npy};
+
+/// How the records of a database came to be where they are.
+const QUEUE_ONLY: &[&str] =
+    &["--n", "300", "--extra", "2", "--tenant-db", "--empty", "--updates", "9", "--deletes", "5"];
+const SYNCED: &[&str] = &[
+    "--n",
+    "900",
+    "--sync-threshold",
+    "100",
+    "--config-style",
+    "configuration",
+    "--m",
+    "24",
+    "--ef-construction",
+    "150",
+];
+const WITH_TAIL: &[&str] = &[
+    "--n",
+    "1100",
+    "--sync-threshold",
+    "500",
+    "--updates",
+    "20",
+    "--upserts",
+    "10",
+    "--meta-updates",
+    "7",
+    "--deletes",
+    "15",
+    "--readd",
+    "5",
+    "--tail",
+    "40",
+    "--tail-ops",
+    "--no-docs",
+    "9",
+];
+const KEPT_QUEUE: &[&str] = &[
+    "--n",
+    "600",
+    "--sync-threshold",
+    "250",
+    "--keep-wal",
+    "--extra",
+    "1",
+    "--tenant-db",
+    "--empty",
+    "--interleave",
+    "--updates",
+    "12",
+    "--upserts",
+    "6",
+    "--deletes",
+    "9",
+    "--tail",
+    "30",
+    "--tail-ops",
+];
+
+fn moves_and_comes_back(release: &'static str, space: &str, state: &[&str], dimension: usize) {
+    let made = Made::new(release, &[&["--dim", "32", "--space", space], state].concat());
+    let before = made.dump("before.json");
+    let bytes_before = contents(&made.database());
+    let mut store = made.open();
+
+    let rewritten = rewrite(store.as_mut(), "docs", "m1", dimension);
+    let now = collection(store.as_ref(), "docs");
+    assert_eq!(now.dimension, Some(dimension));
+    assert_eq!(now.migration.as_deref(), Some("m1"));
+    assert!(store.is_current(&now.id, "m1").expect("known"));
+    assert_eq!(store.changes_since(&rewritten.backup).expect("known"), Changes::default());
+    recalls(store.as_ref(), &rewritten.vectors, space);
+
+    let ids = made.ids("docs");
+    assert_eq!(ids.len(), rewritten.vectors.len());
+    let new = made.folder.path().join("new.npy");
+    save_npy(&new, &ids, &rewritten.vectors);
+    made.check("docs", Some(&new), &["--bulk", "1050"]);
+
+    store.restore(&rewritten.backup, Since::Refuse).expect("restored");
+    assert!(!store.is_current(&now.id, "m1").expect("known"));
+    assert!(contents(&made.database()) == bytes_before, "some row or file is not as it was");
+    assert!(made.dump("after.json") == before, "Chroma does not give what it gave before");
+    store.restore(&rewritten.backup, Since::Refuse).expect("a second time changes nothing");
+    assert!(contents(&made.database()) == bytes_before);
+}
+
+/// The store's own search against exact search.
+fn recalls(store: &dyn VectorStore, vectors: &std::collections::HashMap<String, Vec<f32>>, space: &str) {
+    let mut ids: Vec<&String> = vectors.keys().collect();
+    ids.sort();
+    let dimension = vectors[ids[0]].len();
+    let queries: Vec<f32> = ids
+        .iter()
+        .step_by(ids.len() / 25)
+        .flat_map(|id| vectors[*id].iter().map(|x| x * 1.1 + 0.01))
+        .collect();
+    let queries = Array2::from_shape_vec((queries.len() / dimension, dimension), queries).expect("shape");
+    let found = store.search(&collection(store, "docs"), queries.view(), 10).expect("searched");
+    let mut hits = 0;
+    for (query, found) in queries.outer_iter().zip(&found) {
+        let mut exact: Vec<(f32, &String)> = ids
+            .iter()
+            .map(|id| {
+                let v = &vectors[*id];
+                let dot: f32 = query.iter().zip(v).map(|(a, b)| a * b).sum();
+                let norm = v.iter().map(|x| x * x).sum::<f32>();
+                let distance = match space {
+                    "l2" => norm - 2.0 * dot,
+                    "ip" => -dot,
+                    _ => -dot / norm.sqrt(),
+                };
+                (distance, *id)
+            })
+            .collect();
+        exact.sort_by(|a, b| a.0.total_cmp(&b.0));
+        hits += exact[..10].iter().filter(|(_, id)| found.iter().any(|h| h.id == **id)).count();
+    }
+    assert!(hits >= 95 * found.len() / 10, "{hits} of {}", 10 * found.len());
+}
+
+macro_rules! cases {
+    ($($name:ident: $release:literal $space:literal $state:ident $dimension:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            moves_and_comes_back($release, $space, $state, $dimension);
+        })*
+    };
+}
+
+// Every pair of release, space, state and direction occurs.
+cases! {
+    queue_only_l2_up: "1.0.20" "l2" QUEUE_ONLY 48;
+    synced_l2_up: "1.5.9" "l2" SYNCED 48;
+    with_tail_l2_down: "1.0.20" "l2" WITH_TAIL 12;
+    kept_queue_l2_down: "1.5.9" "l2" KEPT_QUEUE 12;
+    queue_only_cosine_down: "1.5.9" "cosine" QUEUE_ONLY 12;
+    synced_cosine_down: "1.0.20" "cosine" SYNCED 12;
+    with_tail_cosine_up: "1.5.9" "cosine" WITH_TAIL 48;
+    kept_queue_cosine_up: "1.0.20" "cosine" KEPT_QUEUE 48;
+    queue_only_ip_up: "1.0.20" "ip" QUEUE_ONLY 48;
+    synced_ip_up: "1.5.9" "ip" SYNCED 48;
+    with_tail_ip_down: "1.0.20" "ip" WITH_TAIL 12;
+    kept_queue_ip_down: "1.5.9" "ip" KEPT_QUEUE 12;
+}
+
+#[test]
+fn changes_after_a_migration_are_counted_refused_and_dropped() {
+    for release in ["1.0.20", "1.5.9"] {
+        let made = Made::new(
+            release,
+            &["--n", "260", "--sync-threshold", "100", "--tail", "20", "--space", "cosine"],
+        );
+        let before = made.dump("before.json");
+        let mut store = made.open();
+        let rewritten = rewrite(store.as_mut(), "docs", "m1", 40);
+        let digest = store.content_digest(&collection(store.as_ref(), "docs")).expect("digest");
+        run(release, "act.py", &["change", made.database().to_str().expect("text"), "docs"]);
+        let changes = store.changes_since(&rewritten.backup).expect("known");
+        assert_eq!(changes, Changes { added: 3, removed: 2, updated: 4 });
+
+        let refused = store.restore(&rewritten.backup, Since::Refuse).expect_err("changed");
+        assert_eq!(refused.kind(), Kind::Refused);
+        assert!(refused.message().contains("3 records added, 2 removed, 4 updated"), "{refused}");
+        assert!(store.is_current(&collection(store.as_ref(), "docs").id, "m1").expect("known"));
+
+        store.restore(&rewritten.backup, Since::Drop).expect("restored");
+        assert_eq!(store.content_digest(&collection(store.as_ref(), "docs")).expect("digest"), digest);
+        assert!(made.dump("after.json") == before, "Chroma does not give what it gave before");
+        made.check("docs", None, &["--bulk", "300"]);
+    }
+}
+
+#[test]
+fn two_migrations_are_rolled_back_in_their_order() {
+    let made = Made::new("1.5.9", &["--n", "200", "--sync-threshold", "50"]);
+    let before = contents(&made.database());
+    let mut store = made.open();
+    let first = rewrite(store.as_mut(), "docs", "m1", 40);
+    let second = rewrite(store.as_mut(), "docs", "m2", 20);
+    let refused = store.restore(&first.backup, Since::Refuse).expect_err("m2 lies above");
+    assert_eq!(refused.kind(), Kind::Refused);
+    store.restore(&second.backup, Since::Refuse).expect("restored");
+    let now = collection(store.as_ref(), "docs");
+    assert_eq!((now.dimension, now.migration.as_deref()), (Some(40), Some("m1")));
+    store.restore(&first.backup, Since::Refuse).expect("restored");
+    assert!(contents(&made.database()) == before);
+}
+
+#[test]
+fn a_live_chroma_process_keeps_everybody_out() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let made = Made::new("1.5.9", &["--n", "50"]);
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/act.py");
+    let mut holder = Command::new(support::python("1.5.9"))
+        .arg(script)
+        .args(["hold", made.database().to_str().expect("text"), "docs"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python runs");
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line).expect("ready");
+    assert_eq!(line.trim(), "ready");
+    let before = contents(&made.database());
+    let mut store = made.open();
+    let docs = collection(store.as_ref(), "docs");
+    let target = support::target(&made.database(), "m1", 8);
+    let refused = store.rewrite(&docs, &target).map(drop).expect_err("held");
+    drop(holder.stdin.take());
+    holder.wait().expect("ends");
+    assert_eq!(refused.kind(), Kind::Locked);
+    assert!(refused.message().contains(&format!("python act.py (process {})", holder.id())), "{refused}");
+    assert!(contents(&made.database()) == before);
+    store.rewrite(&docs, &target).map(drop).expect("free again");
+    assert!(contents(&made.database()) == before, "a dropped rewrite changes nothing");
+}
+
+#[test]
+fn a_write_that_fails_at_any_step_changes_nothing() {
+    let made = Made::new("1.5.9", &["--n", "120", "--sync-threshold", "50", "--tail", "7"]);
+    let before = contents(&made.database());
+    for fail_at in 0.. {
+        let mut store = made.open();
+        let reached = count_and_fail(fail_at);
+        let outcome = try_rewrite(store.as_mut());
+        fault::install(None);
+        let done = reached.get() <= fail_at;
+        let committed = store.is_current(&collection(store.as_ref(), "docs").id, "m1").expect("known");
+        if done {
+            assert!(outcome.is_ok() && committed);
+            assert!(fail_at > 6, "only {fail_at} steps can fail");
+            break;
+        }
+        // Steps after the commit are tidying: their failure is not the rewrite's.
+        assert_eq!(outcome.is_ok(), committed, "step {fail_at}");
+        if let Err(error) = outcome {
+            assert!(matches!(error.kind(), Kind::CannotWrite | Kind::Io), "step {fail_at}: {error:?}");
+            assert!(contents(&made.database()) == before, "step {fail_at}");
+        } else {
+            let backup =
+                serde_json::from_slice(&std::fs::read(backup_file(&made)).expect("kept")).expect("JSON");
+            store.restore(&backup, Since::Refuse).expect("restored");
+            assert!(contents(&made.database()) == before, "step {fail_at}");
+        }
+        let _ = std::fs::remove_dir_all(made.database().join(".embedport"));
+    }
+}
+
+/// Makes the step number `fail_at` of this thread fail for want of room; counts all.
+fn count_and_fail(fail_at: usize) -> std::rc::Rc<std::cell::Cell<usize>> {
+    let reached = std::rc::Rc::new(std::cell::Cell::new(0));
+    let counter = reached.clone();
+    fault::install(Some(Box::new(move |_| {
+        counter.set(counter.get() + 1);
+        match counter.get() == fail_at + 1 {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    })));
+    reached
+}
+
+fn backup_file(made: &Made) -> std::path::PathBuf {
+    made.folder.path().join("backup.json")
+}
+
+/// A rewrite that gives errors back; the backup's description goes beside the database.
+fn try_rewrite(store: &mut dyn VectorStore) -> embedport::error::Result<()> {
+    let description = store.describe()?;
+    let docs = collection(store, "docs");
+    let target = support::target(&description.path, "m1", 24);
+    let map = support::map(docs.dimension.expect("records"), 24);
+    let mut rewrite = store.rewrite(&docs, &target)?;
+    let backup = rewrite.back_up()?;
+    let file = description.path.join("../../backup.json");
+    std::fs::write(file, serde_json::to_vec(&backup).expect("JSON")).expect("written");
+    while let Some(batch) = rewrite.next_batch(50, false)? {
+        rewrite.put(&batch.ids, batch.vectors.dot(&map).view())?;
+    }
+    rewrite.seal(&support::context())?;
+    rewrite.commit()
+}
+
+/// The same test in a child process ends itself at a given step.
+const CRASH_AT: &str = "EMBEDPORT_TEST_CRASH_AT";
+const CRASH_IN: &str = "EMBEDPORT_TEST_CRASH_IN";
+
+#[test]
+fn a_process_killed_at_any_step_leaves_old_or_new() {
+    if let (Ok(at), Some(database)) = (std::env::var(CRASH_AT), std::env::var_os(CRASH_IN)) {
+        crash_at(at.parse().expect("number"), std::path::Path::new(&database));
+        return;
+    }
+    let made = Made::new("1.5.9", &["--n", "150", "--sync-threshold", "60", "--tail", "9", "--deletes", "4"]);
+    let before = contents(&made.database());
+    let details = {
+        let mut store = made.open();
+        let docs = collection(store.as_ref(), "docs");
+        let rewrite = store.rewrite(&docs, &support::target(&made.database(), "m1", 24)).expect("free");
+        rewrite.sweep_details()
+    };
+    let (mut old, mut new) = (0, 0);
+    for step in 0.. {
+        let child = std::process::Command::new(std::env::current_exe().expect("known"))
+            .args(["--exact", "a_process_killed_at_any_step_leaves_old_or_new"])
+            .env(CRASH_AT, step.to_string())
+            .env(CRASH_IN, made.database())
+            .output()
+            .expect("runs");
+        let mut store = made.open();
+        let docs = collection(store.as_ref(), "docs");
+        if child.status.success() {
+            assert!(old > 6 && new > 0, "{old} steps before the commit, {new} after");
+            break;
+        }
+        if !store.is_current(&docs.id, "m1").expect("known") {
+            old += 1;
+            let hot = made.database().join("chroma.sqlite3-journal").exists();
+            let after = contents(&made.database());
+            assert!(after.0 == before.0, "step {step}: rows, journal left: {hot}");
+            assert!(
+                before.1.iter().all(|(path, bytes)| after.1.get(path) == Some(bytes)),
+                "step {step}: files"
+            );
+            if hot || step % 5 == 0 {
+                made.check("docs", None, &["--read-only-checks"]);
+            }
+            store.sweep("m1", &details).expect("swept");
+            assert!(contents(&made.database()) == before, "step {step}: something is left");
+        } else {
+            new += 1;
+            let backup: embedport::store::Backup =
+                serde_json::from_slice(&std::fs::read(backup_file(&made)).expect("kept")).expect("JSON");
+            if new % 2 == 0 {
+                store.sweep("m1", &backup.details).expect("tidied");
+            }
+            let dimension = collection(store.as_ref(), "docs").dimension;
+            assert_eq!(dimension, Some(24));
+            store.restore(&backup, Since::Refuse).expect("restored");
+            assert!(contents(&made.database()) == before, "step {step}");
+            made.check("docs", None, &["--read-only-checks"]);
+        }
+        let _ = std::fs::remove_dir_all(made.database().join(".embedport"));
+    }
+}
+
+fn crash_at(step: usize, database: &std::path::Path) {
+    let mut store = embedport::store::open(database.to_str().expect("text")).expect("open");
+    let mut reached = 0;
+    fault::install(Some(Box::new(move |_| {
+        reached += 1;
+        if reached > step {
+            std::process::abort();
+        }
+        Ok(())
+    })));
+    try_rewrite(store.as_mut()).expect("not stopped");
+}
+
+#[test]
+fn the_embedding_function_follows_the_model() {
+    for release in ["1.0.20", "1.5.9"] {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = folder.path().join("db");
+        let path = database.to_str().expect("text");
+        run(release, "act.py", &["functions", path]);
+        let mut store = embedport::store::open(path).expect("open");
+        let model = |store: &dyn VectorStore, name| collection(store, name).configured_model;
+        assert_eq!(
+            model(store.as_ref(), "default").as_deref(),
+            Some("sentence-transformers/all-MiniLM-L6-v2")
+        );
+        assert_eq!(
+            model(store.as_ref(), "library").as_deref(),
+            Some("sentence-transformers/paraphrase-MiniLM-L3-v2")
+        );
+        assert_eq!(model(store.as_ref(), "none"), None);
+        let before = contents(&database);
+        let move_to = |store: &mut dyn VectorStore, name: &str, model: &str, dimension: usize| {
+            let docs = collection(store, name);
+            let mut target = support::target(&database, &format!("{name}-{dimension}"), dimension);
+            target.space.model = model.to_owned();
+            let mut rewrite = store.rewrite(&docs, &target).expect("free");
+            let backup = rewrite.back_up().expect("backup");
+            while let Some(batch) = rewrite.next_batch(100, true).expect("records") {
+                assert!(batch.texts.iter().all(|t| t.as_ref().is_some_and(|t| t.starts_with("text "))));
+                rewrite.put(&batch.ids, batch.vectors.dot(&support::map(8, dimension)).view()).expect("put");
+            }
+            rewrite.seal(&support::context()).expect("sealed");
+            rewrite.commit().expect("committed");
+            backup
+        };
+        let get = |name: &str| -> serde_json::Value {
+            let copy = folder.path().join(format!("copy-{name}"));
+            let _ = std::fs::remove_dir_all(&copy);
+            copy_folder(&database, &copy);
+            serde_json::from_str(&run(release, "act.py", &["get", copy.to_str().expect("text"), name]))
+                .expect("JSON")
+        };
+        let backups = [
+            move_to(store.as_mut(), "library", "sentence-transformers/all-MiniLM-L6-v2", 384),
+            move_to(store.as_mut(), "default", "acme/unheard-of", 12),
+            move_to(store.as_mut(), "none", "sentence-transformers/all-MiniLM-L6-v2", 384),
+        ];
+        assert_eq!(get("library")["function"]["name"], "default");
+        assert_eq!(get("library")["count"], 30);
+        assert!(get("default")["function"]["name"] != "sentence_transformer", "{}", get("default"));
+        assert_eq!(model(store.as_ref(), "default"), None);
+        assert_eq!(model(store.as_ref(), "none"), None);
+        for backup in backups.iter().rev() {
+            store.restore(backup, Since::Refuse).expect("restored");
+        }
+        assert!(contents(&database) == before, "some row or file is not as it was");
+        move_to(store.as_mut(), "default", "openai/text-embedding-3-small", 12);
+        move_to(store.as_mut(), "library", "sentence-transformers/all-mpnet-base-v2", 16);
+        // Real Chroma accepts the entries as far as the packages behind them go.
+        let error = get("library").to_string();
+        assert!(
+            error.contains("sentence_transformers python package is not installed")
+                || error.contains("mpnet"),
+            "{error}"
+        );
+        let error = get("default").to_string();
+        assert!(error.contains("openai"), "{error}");
+    }
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("folder");
+    for entry in std::fs::read_dir(from).expect("list").map(|e| e.expect("entry")) {
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
+    }
+}
