@@ -1,6 +1,7 @@
 //! embedport moves a vector store from one embedding model to another, in place, and proves that it worked.
 
 pub mod context;
+pub mod demo_assets;
 pub mod embed;
 pub mod error;
 pub mod hnsw;
@@ -10,6 +11,9 @@ pub mod platform;
 pub mod projection;
 pub mod random;
 pub mod registry;
+pub mod sampling;
 pub mod space;
 pub mod store;
+pub mod texts;
+pub mod training;
 pub mod vector_file;

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""How long a whole migration of 20,000 records takes: `embedport migrate-collection`, the way a script does it
+(native_way.py), and a mere `cp -r` of the database with sync, each on a fresh copy of the same real database.
+
+    migrate_20k.py --embedport target/release/embedport --python VENV/bin/python --work WORK \\
+        --set TLDR/texts.jsonl,TLDR/source.npy,TLDR/target.npy --set DOCS/texts.jsonl,...
+
+--python has chromadb and numpy; this script itself needs numpy. A set is a file of texts ({"id", "text"} a line)
+with paired vectors, row by row. If there are fewer texts than --records, texts are repeated with a number put
+before and vectors with a little noise. The projection is trained from the pairs, once, and is not in the times.
+
+The three take turns, --rounds times; medians count. A time is that of the whole command, process start included.
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+COLLECTION = "docs"
+
+MAKE = r"""
+import json, sys
+import chromadb, numpy as np
+from chromadb.config import Settings
+folder, name, work = sys.argv[1:]
+rows = [json.loads(line) for line in open(work + "/rows.jsonl", encoding="utf-8")]
+vectors = np.load(work + "/rows.npy")
+client = chromadb.PersistentClient(path=folder, settings=Settings(anonymized_telemetry=False))
+c = client.create_collection(name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
+for s in range(0, len(rows), 1000):
+    part = rows[s:s + 1000]
+    c.add(ids=[r["id"] for r in part], documents=[r["text"] for r in part], embeddings=vectors[s:s + 1000],
+          metadatas=[{"length": len(r["text"]), "part": s // 1000} for r in part])
+print(chromadb.__version__)
+"""
+
+CHECK = r"""
+import json, sys
+import chromadb, numpy as np
+from chromadb.config import Settings
+folder, name, dimension, records = sys.argv[1:]
+client = chromadb.PersistentClient(path=folder, settings=Settings(anonymized_telemetry=False))
+c = client.get_collection(name, embedding_function=None)
+got = c.get(include=["embeddings", "documents"])
+v = np.asarray(got["embeddings"], dtype=np.float32)
+assert v.shape == (int(records), int(dimension)), v.shape
+assert np.isfinite(v).all() and all(got["documents"])
+at = np.random.RandomState(5).choice(len(v), 200, replace=False)
+u = v / np.linalg.norm(v, axis=1, keepdims=True)
+ids = np.array(got["ids"])
+want = [set(ids[np.argsort(-(u @ u[i]))[:10]]) for i in at]
+found = c.query(query_embeddings=v[at], n_results=10)["ids"]
+print(sum(len(w & set(f)) for w, f in zip(want, found)) / (10 * len(at)))
+"""
+
+
+def read_sets(sets, records, work):
+    """Texts, source and target vectors of all sets; then rows.jsonl and rows.npy with exactly `records` rows."""
+    rows, source, target = [], [], []
+    for one in sets:
+        texts, s, t = one.split(",")
+        with open(texts, encoding="utf-8") as lines:
+            rows += [json.loads(line) for line in lines if line.strip()]
+        source.append(np.load(s).astype(np.float32))
+        target.append(np.load(t).astype(np.float32))
+    source, target = np.concatenate(source), np.concatenate(target)
+    if not len(rows) == len(source) == len(target):
+        sys.exit("texts and vectors are not row by row")
+    np.save(os.path.join(work, "source.npy"), source)
+    np.save(os.path.join(work, "target.npy"), target)
+    rng = np.random.RandomState(7)
+    at = np.concatenate([rng.permutation(len(rows))[:records]]
+                        + [rng.randint(0, len(rows), max(0, records - len(rows)))])
+    vectors = source[at].copy()
+    with open(os.path.join(work, "rows.jsonl"), "w", encoding="utf-8") as f:
+        for i, row in enumerate(at):
+            again = i >= len(rows)
+            text = ("%d. " % i if again else "") + rows[row]["text"]
+            f.write(json.dumps({"id": "record-%d" % i, "text": text}, ensure_ascii=False) + "\n")
+    repeated = vectors[len(rows):]
+    repeated += 0.2 / vectors.shape[1] ** 0.5 * rng.standard_normal(repeated.shape).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.save(os.path.join(work, "rows.npy"), vectors)
+    return len(repeated)
+
+
+def weights_of(projection, path):
+    """The affine map of a projection file as one matrix with the bias as last row."""
+    with open(projection, "rb") as f:
+        raw = f.read()
+    size, = struct.unpack("<Q", raw[:8])
+    header, body = json.loads(raw[8:8 + size]), raw[8 + size:]
+
+    def tensor(name):
+        entry = header[name]
+        assert entry["dtype"] == "F32", entry["dtype"]
+        start, end = entry["data_offsets"]
+        return np.frombuffer(body[start:end], dtype="<f4").reshape(entry["shape"])
+
+    weight = tensor("weight").astype(np.float64)
+    bias = tensor("target_mean") - weight @ tensor("source_mean")
+    np.save(path, np.vstack([weight.T, bias]).astype(np.float32))
+    return weight.shape[0]
+
+
+def run(command):
+    start = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - start
+    if done.returncode != 0:
+        sys.exit("%s\nended with %d\n%s%s" % (" ".join(command), done.returncode, done.stdout, done.stderr))
+    return seconds, done.stdout
+
+
+def train(a, work):
+    folder = os.path.join(work, "projections")
+    shutil.rmtree(folder, ignore_errors=True)
+    run([a.embedport, "train", "--source-vectors", os.path.join(work, "source.npy"),
+         "--target-vectors", os.path.join(work, "target.npy"), "--source-model", a.source_model,
+         "--target-model", a.target_model, "--output-dir", folder,
+         "--registry", os.path.join(folder, "registry.json")])
+    files = [n for n in os.listdir(folder) if n.endswith(".safetensors")]
+    assert len(files) == 1, files
+    return os.path.join(folder, files[0])
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--embedport", required=True)
+    p.add_argument("--python", default=sys.executable)
+    p.add_argument("--work", required=True)
+    p.add_argument("--set", action="append", required=True, metavar="TEXTS,SOURCE,TARGET")
+    p.add_argument("--records", type=int, default=20_000)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--projection", help="a projection file; trained from the sets if it is not given")
+    p.add_argument("--source-model", default="bench/source")
+    p.add_argument("--target-model", default="bench/target")
+    p.add_argument("--argument", action="append", default=[], help="further argument of migrate-collection")
+    p.add_argument("--json", action="store_true", help="print JSON, not a table")
+    a = p.parse_args()
+    os.makedirs(a.work, exist_ok=True)
+
+    repeated = read_sets(a.set, a.records, a.work)
+    projection = a.projection or train(a, a.work)
+    weights = os.path.join(a.work, "weights.npy")
+    dimension = weights_of(projection, weights)
+    original = os.path.join(a.work, "original")
+    shutil.rmtree(original, ignore_errors=True)
+    release = run([a.python, "-c", MAKE, original, COLLECTION, a.work])[1].strip()
+
+    def copy(name):
+        folder = os.path.join(a.work, name)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(original, folder)
+        os.sync()
+        return folder
+
+    times, recall, steps = {"embedport": [], "script": [], "cp -r": []}, {}, {}
+    for _ in range(a.rounds):
+        folder = copy("with-embedport")
+        seconds, out = run([a.embedport, "migrate-collection", "--store", folder, "--collection", COLLECTION,
+                            "--projection", projection, "--yes", "--json"] + a.argument)
+        times["embedport"].append(seconds)
+        steps["embedport"] = json.loads(out.strip().splitlines()[-1]) if out.strip().startswith("{") else None
+        recall["embedport"] = float(run([a.python, "-c", CHECK, folder, COLLECTION, str(dimension),
+                                         str(a.records)])[1])
+        folder = copy("with-script")
+        seconds, out = run([a.python, os.path.join(HERE, "native_way.py"), folder, COLLECTION, weights])
+        times["script"].append(seconds)
+        steps["script"] = json.loads(out)["seconds"]
+        recall["script"] = float(run([a.python, "-c", CHECK, folder, COLLECTION, str(dimension),
+                                      str(a.records)])[1])
+        copied = os.path.join(a.work, "with-cp")
+        shutil.rmtree(copied, ignore_errors=True)
+        times["cp -r"].append(run(["sh", "-c", 'cp -r "$0" "$1" && sync', original, copied])[0])
+
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    size = sum(os.path.getsize(os.path.join(d, n)) for d, _, names in os.walk(original) for n in names)
+    result = {
+        "records": a.records, "of_which_repeated_with_noise": repeated, "chromadb": release,
+        "source_dimension": int(np.load(weights, mmap_mode="r").shape[0] - 1), "target_dimension": dimension,
+        "database_bytes": size, "cores": os.cpu_count(), "rounds": a.rounds, "seconds": times, "median": medians,
+        "recall_at_10_of_chroma": recall, "script_steps": steps["script"],
+        "script_over_embedport": medians["script"] / medians["embedport"],
+        "embedport_over_cp": medians["embedport"] / medians["cp -r"],
+    }
+    with open(os.path.join(a.work, "result.json"), "w") as f:
+        json.dump(dict(result, embedport_report=steps["embedport"]), f, indent=1)
+    if a.json:
+        print(json.dumps(result, indent=1))
+        return
+    print("%d records, %d to %d dimensions, cosine, chromadb %s, %.0f MB, %d cores, median of %d\n"
+          % (a.records, result["source_dimension"], dimension, release, size / 1e6, result["cores"], a.rounds))
+    print("| whole command | seconds | against embedport | Chroma's own recall@10 after |\n|---|---|---|---|")
+    for name, seconds in medians.items():
+        after = "%.4f" % recall[name] if name in recall else "-"
+        print("| %s | %.2f | %.2f | %s |" % (name, seconds, seconds / medians["embedport"], after))
+
+
+if __name__ == "__main__":
+    main()

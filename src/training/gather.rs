@@ -1,0 +1,238 @@
+//! From texts or vectors to pairs.
+
+use ndarray::{Array2, Axis};
+
+use super::collection::{self, Sample};
+use super::recheck::{self, Recheck};
+use super::{Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ};
+use crate::context::Context;
+use crate::embed::{Embedder, Role};
+use crate::error::{Error, Kind, Result};
+use crate::projection::{Pairs, text_key};
+use crate::sampling::{Reservoir, rank};
+use crate::space::Space;
+use crate::store::{Collection, VectorStore};
+use crate::texts::TextSet;
+
+const SOURCE: &str = "embedding with the source model";
+const TARGET: &str = "embedding with the target model";
+
+/// Pairs, what their source side means, and where they came from.
+pub(super) struct Gathered {
+    pub pairs: Pairs,
+    pub source: Space,
+    pub origin: String,
+    pub recheck: Option<Recheck>,
+    pub notes: Vec<String>,
+}
+
+pub(super) fn gather(
+    source: Source<'_>,
+    target: &Side<'_>,
+    options: &TrainOptions,
+    clock: &mut Clock<'_>,
+    context: &Context<'_>,
+) -> Result<Gathered> {
+    match source {
+        Source::Collection { store, collection, declared } => {
+            from_collection(store, collection, declared, target, options, clock, context)
+        }
+        Source::Texts { texts, side } => from_texts(texts, &side, target, options, clock, context),
+        Source::Rows { ids, rows, space } => from_vectors(ids, rows, space, target, options, context),
+    }
+}
+
+fn from_collection(
+    store: &dyn VectorStore,
+    collection: &Collection,
+    declared: Declared<'_>,
+    target: &Side<'_>,
+    options: &TrainOptions,
+    clock: &mut Clock<'_>,
+    context: &Context<'_>,
+) -> Result<Gathered> {
+    let mut source = collection::declared_space(collection, &declared)?;
+    differ(&source, target.space())?;
+    let mut sample = collection::sample(store, collection, options.samples, target, context)?;
+    clock.lap("reading texts and vectors");
+    enough(sample.ids.len(), "distinct texts with vectors")?;
+    let mut notes = std::mem::take(&mut sample.notes);
+    fewer_note(sample.ids.len(), options.samples, &mut notes);
+
+    let recheck = match declared.model {
+        Some(model) => {
+            let result = recheck::recheck(&sample, model, declared.with_prompt, context)?;
+            clock.lap("checking the source model");
+            recheck::judge(&result, collection, &model.space().model, options.accept_mismatch, &mut notes)?;
+            source = match result.agrees() {
+                true => collection::with_revision_of(model.space(), &source),
+                false => Space::named(&source.model, source.dimension),
+            };
+            Some(result)
+        }
+        None => {
+            let why = declared.why_not.as_deref().unwrap_or("it is not on this machine");
+            notes.push(format!("that `{}` made the stored vectors was not checked: {why}", source.model));
+            None
+        }
+    };
+    source.normalised = source.normalised.or(Some(sample.normalised));
+    differ(&source, target.space())?;
+    let Sample { ids, texts, vectors, .. } = sample;
+    let rows = rows_of(target, &ids, &texts, TARGET, context)?;
+    clock.lap(TARGET);
+    Ok(Gathered {
+        pairs: Pairs::new(keys(&texts), vectors, rows)?,
+        source,
+        origin: format!("the collection `{}`'s own texts", collection.name),
+        recheck,
+        notes,
+    })
+}
+
+fn from_texts(
+    set: TextSet,
+    side: &Side<'_>,
+    target: &Side<'_>,
+    options: &TrainOptions,
+    clock: &mut Clock<'_>,
+    context: &Context<'_>,
+) -> Result<Gathered> {
+    differ(side.space(), target.space())?;
+    let mut notes = Vec::new();
+    if set.bundled {
+        notes.push(GENERIC_TEXTS_NOTE.into());
+    }
+    if set.empty + set.duplicates > 0 {
+        notes.push(format!("left out {} empty and {} repeated texts", set.empty, set.duplicates));
+    }
+    let mut reservoir = Reservoir::new(options.samples);
+    for (id, text) in set.ids.into_iter().zip(set.texts) {
+        if side.has(&id) && target.has(&id) {
+            reservoir.put(rank(context.seed, &text), (id, text));
+        }
+    }
+    let (ids, texts): (Vec<String>, Vec<String>) = reservoir.into_items().into_iter().unzip();
+    enough(ids.len(), "distinct texts")?;
+    fewer_note(ids.len(), options.samples, &mut notes);
+    let source = rows_of(side, &ids, &texts, SOURCE, context)?;
+    clock.lap(SOURCE);
+    let rows = rows_of(target, &ids, &texts, TARGET, context)?;
+    clock.lap(TARGET);
+    Ok(Gathered {
+        pairs: Pairs::new(keys(&texts), source, rows)?,
+        source: side.space().clone(),
+        origin: set.origin,
+        recheck: None,
+        notes,
+    })
+}
+
+fn from_vectors(
+    ids: Option<Vec<String>>,
+    rows: Array2<f32>,
+    space: Space,
+    target: &Side<'_>,
+    options: &TrainOptions,
+    context: &Context<'_>,
+) -> Result<Gathered> {
+    differ(&space, target.space())?;
+    let Side::Rows { rows: target_rows, .. } = target else {
+        return Err(Error::new(
+            Kind::Usage,
+            "source vectors without texts were given, but no target vectors",
+        )
+        .hint("give --target-vectors with the same rows, or texts instead of vectors"));
+    };
+    if rows.nrows() != target_rows.nrows() {
+        return Err(Error::new(
+            Kind::Mismatch,
+            format!(
+                "{} source vectors and {} target vectors are no pairs",
+                rows.nrows(),
+                target_rows.nrows()
+            ),
+        )
+        .hint("row i of both files has to be the same text"));
+    }
+    let ids = ids.unwrap_or_else(|| (0..rows.nrows()).map(|i| format!("row {i}")).collect());
+    if ids.len() != rows.nrows() {
+        return Err(Error::new(
+            Kind::Mismatch,
+            format!("{} ids were given for {} rows", ids.len(), rows.nrows()),
+        ));
+    }
+    enough(ids.len(), "pairs")?;
+    let mut reservoir = Reservoir::new(options.samples);
+    for (row, id) in ids.iter().enumerate() {
+        reservoir.put(rank(context.seed, id), row);
+    }
+    let mut chosen = reservoir.into_items();
+    chosen.sort_unstable();
+    let mut notes = Vec::new();
+    fewer_note(chosen.len(), options.samples, &mut notes);
+    let ids = chosen.iter().filter_map(|row| ids.get(*row).cloned()).collect();
+    let pairs = Pairs::new(ids, rows.select(Axis(0), &chosen), target_rows.select(Axis(0), &chosen))?;
+    enough(pairs.len(), "distinct pairs")?;
+    Ok(Gathered { pairs, source: space, origin: "paired vectors".into(), recheck: None, notes })
+}
+
+/// One vector for each text: texts x dimension of the side.
+fn rows_of(
+    side: &Side<'_>,
+    ids: &[String],
+    texts: &[String],
+    stage: &str,
+    context: &Context<'_>,
+) -> Result<Array2<f32>> {
+    let rows = match side {
+        Side::Model(model) => embed(*model, texts, stage, context)?,
+        Side::ById { vectors, .. } => vectors.get(ids)?,
+        Side::Rows { .. } => {
+            return Err(Error::new(Kind::Usage, "vectors by row were given for texts, which have no rows")
+                .hint("give vectors for both sides, or vectors with ids (.jsonl, or NAME.ids.txt beside NAME.npy)"));
+        }
+    };
+    let dimension = side.space().dimension;
+    match rows.dim() == (texts.len(), dimension) {
+        true => Ok(rows),
+        false => Err(Error::new(
+            Kind::Mismatch,
+            format!(
+                "{} texts gave {:?} values in a space of {dimension} components",
+                texts.len(),
+                rows.dim()
+            ),
+        )),
+    }
+}
+
+fn embed(model: &dyn Embedder, texts: &[String], stage: &str, context: &Context<'_>) -> Result<Array2<f32>> {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    context.progress.start(stage, Some(texts.len() as u64), "texts");
+    let rows = model.embed(&texts, Role::Document, context);
+    context.progress.finish();
+    rows
+}
+
+fn enough(found: usize, what: &str) -> Result<()> {
+    match found >= FEWEST_PAIRS {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Refused,
+            format!("{found} {what} are too few to learn from, at least {FEWEST_PAIRS} are needed"),
+        )
+        .hint("give more texts with --texts FILE, or none to use the bundled passages; 1,000 or more are wanted")),
+    }
+}
+
+fn fewer_note(found: usize, wanted: usize, notes: &mut Vec<String>) {
+    if found < wanted {
+        notes.push(format!("{found} pairs were found, {wanted} were asked for"));
+    }
+}
+
+/// Ids by which a store's record with the same text is known again.
+fn keys(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| text_key(text)).collect()
+}

@@ -1,0 +1,252 @@
+//! Training: texts to pairs, pairs to a fitted projection with its held-out report, and into a file.
+//!
+//! The only place where embedding models and projections meet. Nothing here prints.
+
+mod collection;
+mod gather;
+mod recheck;
+mod request;
+mod save;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use ndarray::Array2;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::embed::{Embedder, PrecomputedVectors};
+use crate::error::{Error, Kind, Result};
+use crate::projection::fit::{FitOptions, METHODS};
+use crate::projection::{Projection, Subject};
+use crate::space::{Agreement, Space};
+use crate::store::{Collection, VectorStore};
+use crate::texts::TextSet;
+
+pub use recheck::{Recheck, Variant};
+pub use request::{Request, TextOrigin, run};
+pub use save::{file_name, save};
+
+/// Fewest pairs that are fitted to.
+pub const FEWEST_PAIRS: usize = 20;
+
+/// What a collection's own texts keep more than texts from elsewhere, as measured; see DESIGN.md.
+pub const GENERIC_TEXTS_NOTE: &str = "trained on the bundled passages: \
+    a collection's own texts (--from STORE --collection NAME) keep about 3 to 6 points more";
+
+/// The source side of the pairs.
+pub enum Source<'a> {
+    /// A collection's own texts with the vectors that are stored beside them. No model needs to exist.
+    Collection {
+        /// The store.
+        store: &'a dyn VectorStore,
+        /// One of its collections.
+        collection: &'a Collection,
+        /// What the user says about the model behind the vectors.
+        declared: Declared<'a>,
+    },
+    /// Texts.
+    Texts {
+        /// The texts.
+        texts: TextSet,
+        /// Their source vectors.
+        side: Side<'a>,
+    },
+    /// Finished vectors without texts.
+    Rows {
+        /// One id a row; `None` numbers the rows.
+        ids: Option<Vec<String>>,
+        /// What they mean.
+        space: Space,
+        /// n x source dimension.
+        rows: Array2<f32>,
+    },
+}
+
+/// The source model of a collection, as far as it is known and can be run.
+#[derive(Default)]
+pub struct Declared<'a> {
+    /// Its space as the user names it; the dimension 0 stands for "as stored".
+    pub space: Option<Space>,
+    /// The model itself, to check the stored vectors against.
+    pub model: Option<&'a dyn Embedder>,
+    /// Why the model is not here, if it is not.
+    pub why_not: Option<String>,
+    /// Opens the model again with another document prompt, to say which prompt the stored vectors were made with.
+    pub with_prompt: Option<&'a WithPrompt<'a>>,
+}
+
+/// Opens a model with this document prompt in place of its own.
+pub type WithPrompt<'a> = dyn Fn(&str) -> Result<Box<dyn Embedder>> + 'a;
+
+/// One side of the pairs for texts that are given.
+pub enum Side<'a> {
+    /// A model embeds the texts.
+    Model(&'a dyn Embedder),
+    /// Finished vectors, found by the ids of the texts. Texts without one are not drawn.
+    ById {
+        /// What they mean.
+        space: Space,
+        /// The vectors.
+        vectors: &'a PrecomputedVectors,
+    },
+    /// Finished vectors, row by row as those of the other side.
+    Rows {
+        /// What they mean.
+        space: Space,
+        /// n x dimension.
+        rows: Array2<f32>,
+    },
+}
+
+impl Side<'_> {
+    /// What the vectors mean.
+    pub fn space(&self) -> &Space {
+        match self {
+            Side::Model(model) => model.space(),
+            Side::ById { space, .. } | Side::Rows { space, .. } => space,
+        }
+    }
+
+    /// Whether a vector can be had for the text of this id.
+    fn has(&self, id: &str) -> bool {
+        match self {
+            Side::ById { vectors, .. } => vectors.get(&[id]).is_ok(),
+            Side::Model(_) | Side::Rows { .. } => true,
+        }
+    }
+}
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// Pairs to draw.
+    pub samples: usize,
+    /// One of [`METHODS`].
+    pub method: String,
+    /// Pairs to hold out; `None` takes a fifth, at least 20 and at most 500.
+    pub held_out: Option<usize>,
+    /// Options of the method.
+    pub fit: FitOptions,
+    /// Name of the projection; `None` makes one from the models.
+    pub name: Option<String>,
+    /// Train even if the stored vectors are not those of the declared source model.
+    pub accept_mismatch: bool,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        TrainOptions {
+            samples: 2000,
+            method: "ridge".into(),
+            held_out: None,
+            fit: FitOptions::default(),
+            name: None,
+            accept_mismatch: false,
+        }
+    }
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Timing {
+    /// What was done.
+    pub stage: &'static str,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// A finished training run.
+#[derive(Debug)]
+pub struct Training {
+    /// The projection; its header holds the held-out report.
+    pub projection: Projection,
+    /// How the stored vectors compared with the declared source model, if that could be run.
+    pub recheck: Option<Recheck>,
+    /// Pairs, training and held-out together.
+    pub pairs: usize,
+    /// Pairs left out because their source vector occurred before.
+    pub removed: usize,
+    /// Time by stage, in order.
+    pub timings: Vec<Timing>,
+    /// What is worth knowing, in words.
+    pub notes: Vec<String>,
+}
+
+/// Draws pairs, fits a projection to them and measures it on held-out pairs. Writes nothing.
+///
+/// # Errors
+/// [`Kind::Usage`] if the sides do not go together; [`Kind::Refused`] if there are too few texts or both spaces are
+/// the same; [`Kind::Mismatch`] if the stored vectors are not those of the declared model (before anything is
+/// fitted) or dimensions differ; [`Kind::Damaged`] on values that are not finite; those of the models and the method.
+pub fn train(
+    source: Source<'_>,
+    target: &Side<'_>,
+    options: &TrainOptions,
+    context: &Context<'_>,
+) -> Result<Training> {
+    if !METHODS.iter().any(|m| m.name == options.method) {
+        let names: Vec<&str> = METHODS.iter().map(|m| m.name).collect();
+        return Err(Error::new(Kind::NotFound, format!("there is no method `{}`", options.method))
+            .hint(format!("the methods are: {}", names.join(", "))));
+    }
+    let mut clock = Clock::new(context);
+    let gathered = gather::gather(source, target, options, &mut clock, context)?;
+    context.check()?;
+    let name = match &options.name {
+        Some(name) => name.clone(),
+        None => {
+            let how = format!("{}/{}/{}", options.method, context.seed, gathered.origin);
+            save::name(&gathered.source, target.space(), &gathered.pairs, &how)
+        }
+    };
+    let subject =
+        Subject { name, source: gathered.source, target: target.space().clone(), texts: gathered.origin };
+    context.progress.start("fitting", None, "pairs");
+    let projection =
+        Projection::fit(subject, &gathered.pairs, &options.method, options.held_out, &options.fit, context);
+    context.progress.finish();
+    clock.lap("fitting and measuring");
+    let projection = projection?;
+    let mut notes = gathered.notes;
+    notes.extend(projection.header.notes.iter().cloned());
+    Ok(Training {
+        projection,
+        recheck: gathered.recheck,
+        pairs: gathered.pairs.len(),
+        removed: gathered.pairs.removed(),
+        timings: clock.timings,
+        notes,
+    })
+}
+
+/// Fails if source and target are one space: there would be nothing to project.
+fn differ(source: &Space, target: &Space) -> Result<()> {
+    match source.compare(target) {
+        Agreement::Different(_) => Ok(()),
+        _ => Err(Error::new(Kind::Refused, format!("source and target are the same space, {source}"))
+            .hint("name another target model, or declare how the two differ (revision, pooling, prompt)")),
+    }
+}
+
+/// Measures stages with the clock that the context hands down.
+struct Clock<'a> {
+    context: &'a Context<'a>,
+    last: jiff::Timestamp,
+    timings: Vec<Timing>,
+}
+
+impl<'a> Clock<'a> {
+    fn new(context: &'a Context<'a>) -> Self {
+        Clock { context, last: (context.now)(), timings: Vec::new() }
+    }
+
+    /// Ends a stage that began where the last one ended.
+    fn lap(&mut self, stage: &'static str) {
+        let now = (self.context.now)();
+        let seconds = now.duration_since(self.last).as_secs_f64();
+        self.timings.push(Timing { stage, seconds });
+        self.last = now;
+    }
+}

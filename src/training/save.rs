@@ -1,0 +1,92 @@
+//! Names, and the way of a finished projection into its file and the registry.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::Training;
+use crate::error::Result;
+use crate::platform::files;
+use crate::projection::{Pairs, Projection};
+use crate::registry::Registry;
+use crate::space::Space;
+
+/// Longest part of a name that a model gives.
+const LONGEST_PART: usize = 48;
+
+/// Saves the projection into `folder` (made if it is missing) and adds it to `registry`, if one is given.
+/// Returns its file. A projection of the same name, made from the same pairs by the same method, is replaced.
+///
+/// # Errors
+/// [`Kind::CannotWrite`](crate::error::Kind::CannotWrite), and
+/// [`Kind::Usage`](crate::error::Kind::Usage) if `folder` does not lie in the folder of the registry or below it.
+pub fn save(training: &Training, folder: &Path, registry: Option<&mut Registry>) -> Result<PathBuf> {
+    files::create_folder(folder)?;
+    let file = folder.join(file_name(&training.projection));
+    training.projection.save(&file)?;
+    if let Some(registry) = registry {
+        registry.add(&training.projection, &file)?;
+    }
+    Ok(file)
+}
+
+/// Name of the file of a projection.
+pub fn file_name(projection: &Projection) -> String {
+    format!("{}.safetensors", projection.header.name)
+}
+
+/// A name for a projection: `SOURCE--TARGET-FINGERPRINT`, from the last components of the models and from all that
+/// tells one training run from another.
+pub(super) fn name(source: &Space, target: &Space, pairs: &Pairs, how: &str) -> String {
+    let all = [source.fingerprint(), target.fingerprint(), pairs.ids_sha256(), how.to_owned()].join("/");
+    let digest = Sha256::digest(all.as_bytes());
+    let fingerprint: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+    format!("{}--{}-{fingerprint}", slug(&source.model), slug(&target.model))
+}
+
+/// Lower case letters, digits, `.`, `_` and `-` of the last component of a model's name.
+fn slug(model: &str) -> String {
+    let last = model.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(model);
+    let mut slug = String::new();
+    for c in last.to_lowercase().chars() {
+        match c {
+            'a'..='z' | '0'..='9' | '.' | '_' => slug.push(c),
+            _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
+            _ => {}
+        }
+        if slug.len() >= LONGEST_PART {
+            break;
+        }
+    }
+    match slug.trim_matches(['-', '.']) {
+        "" => "model".into(),
+        trimmed => trimmed.into(),
+    }
+}
+
+#[cfg(test)]
+mod name_tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_come_from_the_last_components() {
+        let source = Space::named("sentence-transformers/all-MiniLM-L6-v2", 2);
+        let target = Space::named("My Own Model (2)", 2);
+        let rows = ndarray::array![[1.0, 2.0], [3.0, 4.0]];
+        let pairs = Pairs::new(vec!["a".into(), "b".into()], rows.clone(), rows).unwrap();
+        let ridge = name(&source, &target, &pairs, "ridge");
+        assert!(ridge.starts_with("all-minilm-l6-v2--my-own-model-2-"), "{ridge}");
+        assert_ne!(ridge, name(&source, &target, &pairs, "gradient"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_model_name_leaves_the_folder(model in "\\PC{0,80}") {
+            let slug = slug(&model);
+            prop_assert!(!slug.is_empty() && slug.len() <= LONGEST_PART);
+            prop_assert!(!slug.starts_with('.') && !slug.contains("--"));
+            prop_assert!(slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b)));
+        }
+    }
+}
