@@ -2,11 +2,13 @@
 
 pub mod context;
 pub mod demo_assets;
+pub mod detect;
 pub mod embed;
 pub mod error;
 pub mod hnsw;
 pub mod matrix;
 pub mod measure;
+pub mod migration;
 pub mod platform;
 pub mod projection;
 pub mod random;

@@ -1,0 +1,203 @@
+//! What happened to a migration, durably: the only memory that survives a crash.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+use crate::platform::files;
+use crate::store::Backup;
+
+use super::plan::MigrationPlan;
+use super::verification::VerificationReport;
+
+const FILE: &str = "journal.json";
+const FORMAT: u32 = 1;
+
+/// How far a migration came. Ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The plan was accepted; the store is untouched.
+    Planned,
+    /// What a rollback needs is saved.
+    BackedUp,
+    /// New vectors are complete and durable, and invisible.
+    Rewritten,
+    /// The invisible result passed its checks.
+    Verified,
+    /// The new vectors are visible.
+    Committed,
+    /// The collection is as it was before the migration.
+    RolledBack,
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The state that was reached.
+    pub state: State,
+    /// When, RFC 3339, UTC.
+    pub at: String,
+}
+
+/// The journal of one migration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Journal {
+    /// Format of this file.
+    pub format: u32,
+    /// Identifier of the migration.
+    pub migration: String,
+    /// What was to be done.
+    pub plan: MigrationPlan,
+    /// States reached, oldest first.
+    pub history: Vec<Entry>,
+    /// What the store needs to remove the remains of an unfinished rewrite.
+    pub sweep: serde_json::Value,
+    /// What was kept for the way back.
+    pub backup: Option<Backup>,
+    /// SHA-256 over ids, texts and metadata before the rewrite.
+    pub content_sha256: Option<String>,
+    /// SHA-256 over ids and source vectors before the rewrite.
+    pub source_sha256: Option<String>,
+    /// The checks of the result.
+    pub verification: Option<VerificationReport>,
+}
+
+/// What is to be done with a journal that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Finished: leave it alone.
+    Nothing,
+    /// The rewrite never became visible: remove its remains.
+    Sweep,
+    /// The rewrite is visible and the journal does not know it yet: write that down.
+    RecordCommit,
+    /// The way back is visible and the journal does not know it yet: write that down.
+    RecordRollback,
+}
+
+/// Decides from what the journal says and what the store shows. Pure.
+pub fn recovery(state: State, is_current: bool) -> Recovery {
+    match (state, is_current) {
+        (State::RolledBack, _) => Recovery::Nothing,
+        (State::Committed, true) => Recovery::Nothing,
+        // A later migration may have taken its place, or a rollback died after its commit; the
+        // caller tells these two apart by looking for a later migration.
+        (State::Committed, false) => Recovery::RecordRollback,
+        (_, true) => Recovery::RecordCommit,
+        (_, false) => Recovery::Sweep,
+    }
+}
+
+impl Journal {
+    /// A journal in state `planned`, not yet on disk.
+    pub fn new(plan: MigrationPlan, at: String) -> Self {
+        Journal {
+            format: FORMAT,
+            migration: plan.migration.clone(),
+            plan,
+            history: vec![Entry { state: State::Planned, at }],
+            sweep: serde_json::Value::Null,
+            backup: None,
+            content_sha256: None,
+            source_sha256: None,
+            verification: None,
+        }
+    }
+
+    /// The last state reached.
+    pub fn state(&self) -> State {
+        self.history.last().map_or(State::Planned, |e| e.state)
+    }
+
+    /// When the last state was reached.
+    pub fn at(&self) -> &str {
+        self.history.last().map_or("", |e| e.at.as_str())
+    }
+
+    /// Notes a state and makes it durable in `folder`.
+    pub fn reach(&mut self, state: State, at: String, folder: &Path) -> Result<()> {
+        self.history.push(Entry { state, at });
+        self.save(folder)
+    }
+
+    /// Makes the journal durable in `folder`.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::new(Kind::Internal, "cannot serialise the journal").because(e))?;
+        files::write(&folder.join(FILE), &bytes)
+    }
+
+    /// Reads the journal of `folder`.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] if it is none, [`Kind::Unsupported`] if a newer embedport wrote it.
+    pub fn load(folder: &Path) -> Result<Journal> {
+        let path = folder.join(FILE);
+        let bytes = files::read_at_most(&path, 64 << 20)?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| damaged(&path, e))?;
+        match value.get("format").and_then(serde_json::Value::as_u64) {
+            Some(f) if f == u64::from(FORMAT) => {}
+            Some(f) => {
+                return Err(Error::new(
+                    Kind::Unsupported,
+                    format!("journal `{}` has format {f}, wanted {FORMAT}", path.display()),
+                )
+                .hint("use the embedport release that wrote it, or a newer one"));
+            }
+            None => return Err(damaged(&path, "no format number")),
+        }
+        serde_json::from_value(value).map_err(|e| damaged(&path, e))
+    }
+
+    /// All journals of a store, oldest first. A folder whose migration died before its first
+    /// journal has none and is not listed.
+    pub fn load_all(state_folder: &Path) -> Result<Vec<(PathBuf, Journal)>> {
+        let mut found = Vec::new();
+        let entries = match std::fs::read_dir(state_folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+            Err(e) => return Err(Error::io("list", state_folder, e)),
+        };
+        for entry in entries {
+            let folder = entry.map_err(|e| Error::io("list", state_folder, e))?.path();
+            if folder.join(FILE).is_file() {
+                let journal = Journal::load(&folder)?;
+                found.push((folder, journal));
+            }
+        }
+        found.sort_by(|(_, a), (_, b)| {
+            let key = |j: &Journal| j.history.first().map(|e| e.at.clone());
+            key(a).cmp(&key(b)).then_with(|| a.migration.cmp(&b.migration))
+        });
+        Ok(found)
+    }
+}
+
+fn damaged(path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(Kind::Damaged, format!("`{}` is no journal of embedport", path.display()))
+        .because(cause)
+        .hint("restore the file, or move its folder away if the migration is not to be rolled back")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recovery_follows_what_the_store_shows() {
+        for state in [State::Planned, State::BackedUp, State::Rewritten, State::Verified] {
+            assert_eq!(recovery(state, false), Recovery::Sweep);
+            assert_eq!(recovery(state, true), Recovery::RecordCommit);
+        }
+        assert_eq!(recovery(State::Committed, true), Recovery::Nothing);
+        assert_eq!(recovery(State::RolledBack, false), Recovery::Nothing);
+        assert_eq!(recovery(State::Committed, false), Recovery::RecordRollback);
+    }
+
+    #[test]
+    fn states_are_ordered_as_they_happen() {
+        assert!(State::Planned < State::BackedUp && State::Verified < State::Committed);
+    }
+}

@@ -1,0 +1,226 @@
+//! The way back: a collection exactly as it was before a migration.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::platform::{files, lock};
+use crate::store::{Changes, Since, VectorStore, find_collection};
+
+use crate::registry::Resolved;
+
+use super::execute::hash_batch;
+use super::journal::{Journal, State};
+use super::verification::{Family, Relation, VerificationReport};
+use super::{BATCH, keep, recovery};
+
+/// What is to be rolled back, and what becomes of later records.
+pub struct RollbackOptions<'a> {
+    /// Collection by name or id; its latest migration is meant.
+    pub collection: Option<String>,
+    /// Namespace, where the name alone is not unique.
+    pub namespace: Option<String>,
+    /// Or one migration by its identifier.
+    pub migration: Option<String>,
+    /// What becomes of records that came or changed since.
+    pub since: LaterRecords<'a>,
+}
+
+/// What becomes of records that were added or written again since a migration.
+#[derive(Clone, Copy)]
+pub enum LaterRecords<'a> {
+    /// If there are any, nothing is done.
+    Refuse,
+    /// They are lost: exactly what was comes back.
+    Drop,
+    /// They are mapped back by this projection (from the migration's target space to its source space);
+    /// every other record gets its own vector of before. Removed records stay removed.
+    Keep(&'a Resolved),
+}
+
+/// What a rollback did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RollbackReport {
+    /// Identifier of the migration that was taken back.
+    pub migration: String,
+    /// The collection's name.
+    pub collection: String,
+    /// What had changed since the migration.
+    pub changes: Changes,
+    /// Records added or written since, mapped back by the reverse projection; `None` if none were kept.
+    pub kept: Option<u64>,
+    /// Records there now.
+    pub records: u64,
+    /// Dimension now.
+    pub dimension: usize,
+    /// Whether ids and vectors are those of before, byte for byte.
+    pub verification: VerificationReport,
+}
+
+/// Takes back the latest migration of a collection.
+///
+/// # Errors
+/// [`Kind::NotFound`] if there is none with a backup, [`Kind::Refused`] if records changed since and
+/// `since` refuses, [`Kind::Locked`] if the store is in use, [`Kind::Damaged`] if the backup is.
+pub fn rollback(
+    store: &mut dyn VectorStore,
+    options: &RollbackOptions<'_>,
+    context: &Context<'_>,
+) -> Result<RollbackReport> {
+    let state_folder = store.state_folder();
+    if !state_folder.is_dir() {
+        return Err(nothing_to_roll_back());
+    }
+    let _lock = lock::acquire(&state_folder.join("lock"), "rollback")?;
+    recovery::run(store, context)?;
+    let (folder, mut journal) = find(
+        store,
+        options.collection.as_deref(),
+        options.namespace.as_deref(),
+        options.migration.as_deref(),
+    )?;
+    let Some(backup) = journal.backup.clone() else {
+        return Err(Error::new(
+            Kind::NotFound,
+            format!("migration {} was made without a backup: there is no way back", journal.migration),
+        ));
+    };
+    let holders = store.holders()?;
+    if !holders.is_empty() {
+        return Err(Error::new(Kind::Locked, format!("the store is held open by {}", holders.join(", ")))
+            .hint("stop these programs, then run the same command again"));
+    }
+    let changes = store.changes_since(&backup)?;
+    let since = match options.since {
+        LaterRecords::Keep(reverse) if !changes.is_none() => {
+            return keep::back_with_later_records(
+                store, &folder, journal, &backup, changes, reverse, context,
+            );
+        }
+        LaterRecords::Refuse if !changes.is_none() => {
+            return Err(Error::new(
+                Kind::Refused,
+                format!(
+                    "{} records were added, {} removed and {} updated since the migration",
+                    changes.added, changes.removed, changes.updated
+                ),
+            )
+            .hint("keep them: --since keep --reverse-projection P maps them back with a projection to the source space")
+            .hint("lose them: --since drop restores exactly what was before the migration"));
+        }
+        LaterRecords::Drop => Since::Drop,
+        _ => Since::Refuse,
+    };
+    store.restore(&backup, since)?;
+    journal.reach(State::RolledBack, context.timestamp(), &folder)?;
+    let verification = check_restored(store, &journal, context)?;
+    let description = store.describe()?;
+    let collection = find_collection(&description, &journal.plan.collection_id, None)?;
+    Ok(RollbackReport {
+        migration: journal.migration.clone(),
+        collection: collection.name.clone(),
+        changes,
+        kept: None,
+        records: collection.count,
+        dimension: collection.dimension.unwrap_or(0),
+        verification,
+    })
+}
+
+/// The migration that made what a collection holds now.
+///
+/// # Errors
+/// [`Kind::NotFound`] with the reason.
+pub(super) fn find(
+    store: &dyn VectorStore,
+    collection: Option<&str>,
+    namespace: Option<&str>,
+    migration: Option<&str>,
+) -> Result<(PathBuf, Journal)> {
+    let id = match collection {
+        Some(name) => Some(find_collection(&store.describe()?, name, namespace)?.id.clone()),
+        None => None,
+    };
+    let mut current = Vec::new();
+    for (folder, journal) in Journal::load_all(&store.state_folder())? {
+        let asked = id.as_ref().is_none_or(|id| journal.plan.collection_id == *id)
+            && migration.is_none_or(|m| journal.migration == m);
+        if asked && store.is_current(&journal.plan.collection_id, &journal.migration)? {
+            current.push((folder, journal));
+        } else if migration == Some(journal.migration.as_str()) {
+            return Err(Error::new(
+                Kind::NotFound,
+                format!("migration {} is not what the collection holds now", journal.migration),
+            )
+            .hint(
+                "only the latest migration of a collection can be taken back; `embedport inspect` lists them",
+            ));
+        }
+    }
+    if current.len() > 1 {
+        let names: Vec<_> = current.iter().map(|(_, j)| j.plan.collection.as_str()).collect();
+        return Err(Error::new(
+            Kind::Usage,
+            format!("{} collections hold a migration: {}", current.len(), names.join(", ")),
+        )
+        .hint("choose one with --collection or --migration"));
+    }
+    current.pop().ok_or_else(nothing_to_roll_back)
+}
+
+/// Reads everything once more: count, ids and vectors byte for byte, texts and metadata.
+fn check_restored(
+    store: &dyn VectorStore,
+    journal: &Journal,
+    context: &Context<'_>,
+) -> Result<VerificationReport> {
+    let description = store.describe()?;
+    let collection = find_collection(&description, &journal.plan.collection_id, None)?;
+    let mut report = VerificationReport::default();
+    let mut hash = Sha256::new();
+    let mut records = 0u64;
+    let mut reader = store.records(collection, false)?;
+    context.progress.start("verifying", Some(collection.count), "records");
+    while let Some(batch) = reader.next_batch(BATCH)? {
+        hash_batch(&mut hash, &batch);
+        records += batch.ids.len() as u64;
+        context.progress.advance(batch.ids.len() as u64);
+    }
+    context.progress.finish();
+    report.check(
+        Family::Delivery,
+        "restored: records",
+        records as f64,
+        Relation::Equal,
+        journal.plan.records as f64,
+    );
+    if let Some(before) = &journal.source_sha256 {
+        let differs = *before != files::hex(&hash.finalize());
+        report.check(
+            Family::Delivery,
+            "restored: ids or vectors that differ from before by a bit",
+            f64::from(u8::from(differs)),
+            Relation::Equal,
+            0.0,
+        );
+    }
+    if let Some(before) = &journal.content_sha256 {
+        let differs = *before != store.content_digest(collection)?;
+        report.check(
+            Family::Delivery,
+            "restored: texts and metadata changed",
+            f64::from(u8::from(differs)),
+            Relation::Equal,
+            0.0,
+        );
+    }
+    Ok(report)
+}
+
+fn nothing_to_roll_back() -> Error {
+    Error::new(Kind::NotFound, "no migration of embedport is current here")
+        .hint("`embedport inspect` shows the migrations of a store")
+}
