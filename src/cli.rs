@@ -1,0 +1,322 @@
+//! Arguments and help of the command line program.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Moves a vector store from one embedding model to another, in place, and proves that it worked
+#[derive(Debug, Parser)]
+#[command(name = "embedport", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Print one JSON document to standard output instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// No progress, no notes; results and errors only
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done    1 failed (input/output, internal)    2 usage    3 not found    4 mismatch of dimension, space or direction
+  5 damaged input    6 store in use    7 verification failed    8 refused, a decision is missing    9 cannot write
+  10 not supported    11 network    130 interrupted
+  detect: 0 match    20 dimension mismatch    21 model mismatch    22 unknown    23 unfinished migration";
+
+/// One verb each; the code of `verb` is in `commands/verb.rs`.
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)]
+pub enum Command {
+    /// Fit a projection from a source model's space to a target model's
+    Train(Train),
+    /// Rewrite the vectors of a collection in place, with backup and verification
+    MigrateCollection(MigrateCollection),
+    /// Check a migrated collection again
+    Verify(Verify),
+    /// Restore a collection as it was before its last migration
+    Rollback(Rollback),
+    /// Say whether a store still fits the model a program uses
+    Detect(Detect),
+    /// Show what a store holds
+    Inspect(Inspect),
+    /// Look into the registry of projections
+    Registry(Registry),
+    /// Project the rows of a vector file
+    Apply(Apply),
+    /// See the whole job on a real database that ships with embedport, offline
+    Demo(Demo),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Where projections are looked up.
+#[derive(Args, Debug)]
+pub struct RegistryFile {
+    /// Registry of fitted projections; those that ship with embedport are always known
+    #[arg(long, value_name = "FILE", default_value = "registry.json")]
+    pub registry: PathBuf,
+}
+
+/// Which collection of which store.
+#[derive(Args, Debug)]
+pub struct StoreCollection {
+    /// The store: a folder, or SCHEME:PATH
+    #[arg(long, value_name = "PATH")]
+    pub store: String,
+    /// The collection, by name or id
+    #[arg(long, value_name = "NAME")]
+    pub collection: Option<String>,
+    /// Namespace (for Chroma DATABASE or TENANT/DATABASE), where the name alone is not unique
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+}
+
+/// Where computation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceChoice {
+    /// CUDA if this build has it and a device is there, else CPU
+    Auto,
+    /// The processor
+    Cpu,
+    /// A CUDA device; needs a build with the feature `cuda`
+    Cuda,
+}
+
+impl From<DeviceChoice> for embedport::embed::DeviceChoice {
+    fn from(choice: DeviceChoice) -> Self {
+        match choice {
+            DeviceChoice::Auto => Self::Auto,
+            DeviceChoice::Cpu => Self::Cpu,
+            DeviceChoice::Cuda => Self::Cuda,
+        }
+    }
+}
+
+/// Arguments of `train`.
+#[derive(Args, Debug)]
+pub struct Train {
+    /// Model that made the stored vectors: hub id, folder, or NAME,path=FOLDER
+    #[arg(long, value_name = "MODEL")]
+    pub source_model: Option<String>,
+    /// Model to move to: hub id, folder, `embedport/static-256`, or NAME,path=FOLDER
+    #[arg(long, value_name = "MODEL")]
+    pub target_model: String,
+    /// How the source model is run: sentence-transformers, bundled, precomputed
+    #[arg(long, value_name = "PROVIDER")]
+    pub source_provider: Option<String>,
+    /// How the target model is run: sentence-transformers, bundled, precomputed
+    #[arg(long, value_name = "PROVIDER")]
+    pub target_provider: Option<String>,
+    /// Take the texts, and the source vectors, from a collection of this store
+    #[arg(long, value_name = "STORE", conflicts_with_all = ["texts", "source_vectors"])]
+    pub from: Option<String>,
+    /// The collection of --from
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub collection: Option<String>,
+    /// Namespace of the collection, where the name alone is not unique
+    #[arg(long, value_name = "NAMESPACE", requires = "from")]
+    pub namespace: Option<String>,
+    /// Take the texts from a file: .txt (one per line) or .jsonl (key `text`)
+    #[arg(long, value_name = "FILE", conflicts_with = "source_vectors")]
+    pub texts: Option<PathBuf>,
+    /// Key of the text in the objects of a .jsonl file
+    #[arg(long, value_name = "KEY", requires = "texts")]
+    pub text_key: Option<String>,
+    /// Paired rows: vectors of the source model (.npy); texts are not needed
+    #[arg(long, value_name = "FILE", requires = "target_vectors")]
+    pub source_vectors: Option<PathBuf>,
+    /// Paired rows: vectors of the target model (.npy)
+    #[arg(long, value_name = "FILE", requires = "source_vectors")]
+    pub target_vectors: Option<PathBuf>,
+    /// Texts to embed, held-out ones included
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(20..))]
+    pub samples: u32,
+    /// How the projection is found
+    #[arg(long, value_name = "METHOD", default_value = "ridge", value_parser = clap::builder::PossibleValuesParser::new(method_names()))]
+    pub method: String,
+    /// Where models and gradient fits run
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+    /// Seed of sampling, splits and fits
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub seed: u64,
+    /// Go on although the stored vectors are not what the declared source model makes of the texts
+    #[arg(long)]
+    pub accept_mismatch: bool,
+    /// Name of the projection; made from the models if not given
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Folder that the projection is saved to
+    #[arg(long, value_name = "FOLDER", default_value = "projections")]
+    pub output_dir: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryFile,
+}
+
+fn method_names() -> Vec<&'static str> {
+    embedport::projection::fit::METHODS.iter().map(|m| m.name).collect()
+}
+
+/// Arguments of `migrate-collection`.
+#[derive(Args, Debug)]
+pub struct MigrateCollection {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: StoreCollection,
+    /// Projection: a .safetensors file, or a name in the registry
+    #[arg(long, value_name = "FILE_OR_NAME")]
+    pub projection: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryFile,
+    /// Model that made the stored vectors, where the store does not record it
+    #[arg(long, value_name = "MODEL")]
+    pub source_model: Option<String>,
+    /// Where the target model's files are (NAME,path=FOLDER), to ask the result real questions; found by
+    /// itself if bundled or in the hub cache
+    #[arg(long, value_name = "MODEL")]
+    pub target_model: Option<String>,
+    /// Print the plan and stop
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Keep nothing for the way back: saves disk, and there is no rollback
+    #[arg(long)]
+    pub no_backup: bool,
+    /// Go on although the stored vectors do not look like the projection's source
+    #[arg(long)]
+    pub accept_unrecognised_vectors: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Args, Debug)]
+pub struct Verify {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: StoreCollection,
+    /// One migration, by its identifier
+    #[arg(long, value_name = "ID")]
+    pub migration: Option<String>,
+    /// Where the target model's files are (NAME,path=FOLDER), if not bundled or in the hub cache
+    #[arg(long, value_name = "MODEL")]
+    pub target_model: Option<String>,
+}
+
+/// What becomes of records that came or changed since the migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SinceChoice {
+    /// Do nothing if there are any
+    Refuse,
+    /// They are lost
+    Drop,
+    /// They are projected back with --reverse-projection
+    Keep,
+}
+
+/// Arguments of `rollback`.
+#[derive(Args, Debug)]
+pub struct Rollback {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: StoreCollection,
+    /// One migration, by its identifier
+    #[arg(long, value_name = "ID")]
+    pub migration: Option<String>,
+    /// Records that came or changed since the migration
+    #[arg(long, value_enum, default_value_t = SinceChoice::Refuse)]
+    pub since: SinceChoice,
+    /// Projection from the target space back to the source space, for --since keep
+    #[arg(long, value_name = "FILE_OR_NAME", required_if_eq("since", "keep"))]
+    pub reverse_projection: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryFile,
+}
+
+/// Arguments of `detect`.
+#[derive(Args, Debug)]
+pub struct Detect {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: StoreCollection,
+    /// Dimension of the vectors that the program will send
+    #[arg(long, value_name = "N")]
+    pub expect_dimension: Option<usize>,
+    /// Model that the program will use
+    #[arg(long, value_name = "MODEL")]
+    pub expect_model: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryFile,
+}
+
+/// Arguments of `inspect`.
+#[derive(Args, Debug)]
+pub struct Inspect {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: StoreCollection,
+}
+
+/// Arguments of `registry`.
+#[derive(Args, Debug)]
+pub struct Registry {
+    /// What to do
+    #[command(subcommand)]
+    pub action: RegistryAction,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryFile,
+}
+
+/// Verbs of `registry`.
+#[derive(Debug, Subcommand)]
+pub enum RegistryAction {
+    /// List the projections
+    List,
+    /// Show one projection with its held-out report
+    Show {
+        /// Name in the registry, or a file
+        name: String,
+    },
+    /// Check that every file is there, undamaged, and says what the registry says
+    Check,
+}
+
+/// Arguments of `apply`.
+#[derive(Args, Debug)]
+pub struct Apply {
+    /// Projection: a .safetensors file, or a name in the registry
+    #[arg(long, value_name = "FILE_OR_NAME")]
+    pub projection: String,
+    /// Vectors to project: .npy, float16 or float32, one row each
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where the projected vectors go: .npy, float32
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryFile,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Work in this folder and keep it, instead of a temporary one
+    #[arg(long, value_name = "FOLDER")]
+    pub keep: Option<PathBuf>,
+}

@@ -1,0 +1,102 @@
+//! One verb a file; each reads as a list of nouns.
+
+mod apply;
+mod demo;
+mod detect;
+mod inspect;
+mod migrate_collection;
+mod registry;
+mod rollback;
+mod train;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use embedport::context::Context;
+use embedport::embed::{self, DeviceChoice, Embedder, HubConfig, Local, ModelSpec};
+use embedport::error::{Error, Kind, Result};
+use embedport::space::{Space, same_model};
+
+use crate::cli::{Cli, Command};
+use crate::output::Output;
+
+/// Runs one command. The exit code is that of a command that did what it was asked.
+pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<ExitCode> {
+    match command {
+        Command::Train(args) => train::run(args, output, context),
+        Command::MigrateCollection(args) => migrate_collection::run(args, output, context),
+        Command::Verify(args) => verify::run(args, output, context),
+        Command::Rollback(args) => rollback::run(args, output, context),
+        Command::Detect(args) => detect::run(args, output),
+        Command::Inspect(args) => inspect::run(args, output),
+        Command::Registry(args) => registry::run(args, output),
+        Command::Apply(args) => apply::run(args, output, context),
+        Command::Demo(args) => demo::run(args, output, context),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "embedport", &mut script);
+            output.raw(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(|e| Error::new(Kind::Io, "cannot render the manual page").because(e))?;
+            output.raw(&page)
+        }
+    }
+}
+
+/// How models are run by this program.
+fn model_options(device: DeviceChoice) -> embed::Options {
+    embed::Options { device, hub: HubConfig::from_env(), threads: 0 }
+}
+
+/// Whether the model can embed texts here, now, without a download.
+fn is_runnable(spec: &ModelSpec, options: &embed::Options) -> bool {
+    matches!(embed::find_local(spec, options), Some(Local::Bundled | Local::Folder(_)))
+}
+
+/// The target model, if it can run here without a download: as the user says where, or bundled, or cached.
+/// A migration needs no model; one that is there asks the result real questions.
+fn target_model(
+    given: Option<&str>,
+    target: &Space,
+    context: &Context<'_>,
+) -> Result<Option<Box<dyn Embedder>>> {
+    let spec = match given {
+        Some(text) => text.parse::<ModelSpec>()?,
+        None => match target.model.parse::<ModelSpec>() {
+            Ok(spec) => spec,
+            Err(_) => return Ok(None),
+        },
+    };
+    if !same_model(&spec.name, &target.model) {
+        return Err(Error::new(
+            Kind::Mismatch,
+            format!(
+                "`{}` was given as the target model, the projection leads to `{}`",
+                &spec.name, target.model
+            ),
+        ));
+    }
+    let options = model_options(DeviceChoice::Auto);
+    if given.is_none() && !is_runnable(&spec, &options) {
+        return Ok(None);
+    }
+    let model = embed::open(&spec, None, &options, context)?;
+    match model.space().compare(target).is_compatible() {
+        true => Ok(Some(model)),
+        false if given.is_none() => {
+            context
+                .progress
+                .note("a target model is here, in another space: it is not used for verification");
+            Ok(None)
+        }
+        false => Err(Error::new(
+            Kind::Mismatch,
+            format!("the target model gives {}, the projection leads to {target}", model.space()),
+        )),
+    }
+}

@@ -1,0 +1,65 @@
+//! `embedport train`
+
+use std::process::ExitCode;
+
+use embedport::context::Context;
+use embedport::embed::ModelSpec;
+use embedport::error::{Error, Kind, Result};
+use embedport::projection::fit::FitOptions;
+use embedport::registry::Registry;
+use embedport::training::{self, Request, TextOrigin, TrainOptions};
+
+use crate::cli::Train;
+use crate::output::{Output, Trained};
+
+pub fn run(args: Train, output: Output, context: &Context<'_>) -> Result<ExitCode> {
+    let mut registry = Registry::open_or_empty(&args.registry.registry)?;
+    let request = request(&args)?;
+    let training = training::run(&request, context)?;
+    let file = training::save(&training, &args.output_dir, Some(&mut registry))?;
+    output.result(&Trained { training: &training, file: &file })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn request(args: &Train) -> Result<Request> {
+    let models = super::model_options(args.device.into());
+    Ok(Request {
+        source_model: args.source_model.as_deref().map(str::parse::<ModelSpec>).transpose()?,
+        source_provider: args.source_provider.clone(),
+        target_model: args.target_model.parse()?,
+        target_provider: args.target_provider.clone(),
+        texts: origin(args)?,
+        options: TrainOptions {
+            samples: args.samples as usize,
+            method: args.method.clone(),
+            fit: FitOptions { device: models.device.resolve()?, ..FitOptions::default() },
+            name: args.name.clone(),
+            accept_mismatch: args.accept_mismatch,
+            ..TrainOptions::default()
+        },
+        models,
+    })
+}
+
+fn origin(args: &Train) -> Result<TextOrigin> {
+    match (&args.from, &args.texts, &args.source_vectors, &args.target_vectors) {
+        (Some(store), None, None, None) => Ok(TextOrigin::Collection {
+            store: store.clone(),
+            collection: args.collection.clone().ok_or_else(|| {
+                Error::new(Kind::Usage, "--from names a store and no collection").hint(
+                    "name the collection with --collection; `embedport inspect --store PATH` lists them",
+                )
+            })?,
+            namespace: args.namespace.clone(),
+        }),
+        (None, Some(path), None, None) => {
+            Ok(TextOrigin::File { path: path.clone(), text_key: args.text_key.clone() })
+        }
+        (None, None, Some(source), Some(target)) => {
+            Ok(TextOrigin::PairedVectors { source: source.clone(), target: target.clone() })
+        }
+        (None, None, None, None) => Ok(TextOrigin::Bundled),
+        _ => Err(Error::new(Kind::Usage, "the texts come from more than one place")
+            .hint("give one of --from, --texts, or --source-vectors with --target-vectors")),
+    }
+}

@@ -1,0 +1,183 @@
+//! Plans, reports, verifications and rollbacks as text.
+
+use std::io::{Result, Write};
+
+use embedport::measure::HeldOutReport;
+use embedport::migration::plan::SourceKnowledge;
+use embedport::migration::verification::{Relation, VerificationReport};
+use embedport::migration::verify::Verified;
+use embedport::migration::{MigrationPlan, MigrationReport, RollbackReport};
+
+use super::{Show, bytes, number, quoted, seconds};
+
+impl Show for MigrationPlan {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        let known = match self.source_known_by {
+            SourceKnowledge::Stamped => "stamped by embedport",
+            SourceKnowledge::Configured => "recorded by the store",
+            SourceKnowledge::Declared => "declared",
+            SourceKnowledge::Unrecorded => "not recorded",
+        };
+        writeln!(out, "plan {}", self.migration)?;
+        writeln!(out, "  store        {} ({}, {})", self.store.display(), self.scheme, self.release)?;
+        writeln!(
+            out,
+            "  collection   {} in {}: {} records, {} with text, {}",
+            self.collection, self.namespace, self.records, self.texts, self.metric
+        )?;
+        writeln!(out, "  from         {} ({known})", self.source)?;
+        writeln!(out, "  to           {}", self.target)?;
+        let p = &self.projection;
+        writeln!(
+            out,
+            "  projection   {} ({}, {} pairs, texts: {})",
+            p.name, p.method, p.training_pairs, p.texts
+        )?;
+        writeln!(
+            out,
+            "  disk         {} now, {} needed, {} free",
+            bytes(self.bytes_now),
+            bytes(self.bytes_needed),
+            bytes(self.bytes_free)
+        )?;
+        let backup = if self.keeps_backup { "kept until you remove it" } else { "none" };
+        writeln!(out, "  backup       {backup}")?;
+        writeln!(out, "  time         about {}", seconds(self.expected_seconds))?;
+        for effect in &self.side_effects {
+            writeln!(out, "  changes      {effect}")?;
+        }
+        for sweep in &self.sweeps {
+            writeln!(out, "  removes      remains of the unfinished migration {sweep}")?;
+        }
+        writeln!(out, "  expected quality, measured on {} held-out pairs:", p.held_out.pairs)?;
+        show_report(out, &p.held_out)?;
+        for warning in &self.warnings {
+            writeln!(out, "  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The held-out figures, each beside its baselines.
+pub(super) fn show_report(out: &mut dyn Write, report: &HeldOutReport) -> Result<()> {
+    writeln!(
+        out,
+        "    {:<22} {:>8}  {:<17} {:>11} {:>13}",
+        "figure", "value", "95 % interval", "mean vector", "padded source"
+    )?;
+    for f in &report.figures {
+        let interval = format!("{} to {}", number(f.low), number(f.high));
+        writeln!(
+            out,
+            "    {:<22} {:>8}  {:<17} {:>11} {:>13}",
+            f.name,
+            precise(f.value),
+            if f.name == "mse" { format!("{} to {}", precise(f.low), precise(f.high)) } else { interval },
+            precise(f.mean_vector),
+            precise(f.padded_source)
+        )?;
+    }
+    Ok(())
+}
+
+/// Three decimals, and five for values so small that three would say nothing.
+fn precise(value: Option<f64>) -> String {
+    match value {
+        Some(v) if v != 0.0 && v.abs() < 0.01 => format!("{v:.5}"),
+        other => number(other),
+    }
+}
+
+fn show_checks(out: &mut dyn Write, report: &VerificationReport) -> Result<()> {
+    for check in &report.checks {
+        let mark = if check.passed { "ok  " } else { "FAIL" };
+        let relation = match check.relation {
+            Relation::Equal => "wanted",
+            Relation::AtLeast => "at least",
+            Relation::AtMost => "at most",
+        };
+        let value = |v: f64| if v.fract() == 0.0 { format!("{v:.0}") } else { format!("{v:.4}") };
+        writeln!(
+            out,
+            "  {mark} {}: {} ({relation} {})",
+            check.name,
+            value(check.measured),
+            value(check.bound)
+        )?;
+    }
+    for missing in &report.not_measured {
+        writeln!(out, "  not measured: {missing}")?;
+    }
+    Ok(())
+}
+
+impl Show for MigrationReport {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        writeln!(
+            out,
+            "migrated {} records of {} from {} to {}",
+            self.records, self.plan.collection, self.plan.source, self.plan.target
+        )?;
+        show_checks(out, &self.verification)?;
+        if self.zero_vectors > 0 {
+            writeln!(out, "  warning: {} records had an all-zero vector", self.zero_vectors)?;
+        }
+        let stages: Vec<String> =
+            self.seconds.iter().map(|(stage, s)| format!("{stage} {}", seconds(*s))).collect();
+        writeln!(out, "  time: {}", stages.join(", "))?;
+        match self.backup_bytes {
+            Some(kept) => {
+                writeln!(out, "  backup: {} kept", bytes(kept))?;
+                writeln!(out, "to go back:")?;
+                writeln!(
+                    out,
+                    "  embedport rollback --store {} --migration {}",
+                    quoted(&self.plan.store.display().to_string()),
+                    self.migration
+                )
+            }
+            None => writeln!(out, "  backup: none, there is no way back"),
+        }
+    }
+}
+
+impl Show for Verified {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        writeln!(out, "{}: migration {}, committed {}", self.collection, self.migration, self.committed)?;
+        if !self.changes.is_none() {
+            let c = &self.changes;
+            writeln!(
+                out,
+                "  since then: {} records added, {} removed, {} updated",
+                c.added, c.removed, c.updated
+            )?;
+        }
+        show_checks(out, &self.verification)?;
+        writeln!(out, "{}", if self.verification.passed() { "passed" } else { "FAILED" })
+    }
+}
+
+impl Show for RollbackReport {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        writeln!(
+            out,
+            "rolled back {}: {} holds {} records of {} components again",
+            self.migration, self.collection, self.records, self.dimension
+        )?;
+        let c = &self.changes;
+        match self.kept {
+            Some(kept) => writeln!(
+                out,
+                "  kept: {kept} records written since, mapped back by the reverse projection; {} removals",
+                c.removed
+            )?,
+            None if !c.is_none() => writeln!(
+                out,
+                "  dropped: {} records added since, {} removals, {} updates",
+                c.added, c.removed, c.updated
+            )?,
+            None => {}
+        }
+        show_checks(out, &self.verification)
+    }
+}

@@ -1,0 +1,159 @@
+//! Training runs, registries and applied files as text.
+
+use std::io::{Result, Write};
+use std::path::{Path, PathBuf};
+
+use embedport::projection::Header;
+use embedport::registry::Entry;
+use embedport::training::Training;
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+
+use super::migration::show_report;
+use super::{Show, number, seconds};
+
+/// A finished training run and its file.
+pub struct Trained<'a> {
+    /// The run.
+    pub training: &'a Training,
+    /// Where the projection lies.
+    pub file: &'a Path,
+}
+
+impl Serialize for Trained<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let t = self.training;
+        let mut s = serializer.serialize_struct("Trained", 8)?;
+        s.serialize_field("name", &t.projection.header.name)?;
+        s.serialize_field("file", self.file)?;
+        s.serialize_field("pairs", &t.pairs)?;
+        s.serialize_field("removed", &t.removed)?;
+        s.serialize_field("recheck", &t.recheck)?;
+        s.serialize_field("timings", &t.timings)?;
+        s.serialize_field("notes", &t.notes)?;
+        s.serialize_field("projection", &t.projection.header)?;
+        s.end()
+    }
+}
+
+impl Show for Trained<'_> {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        show_header(out, &self.training.projection.header)?;
+        for note in &self.training.notes {
+            writeln!(out, "  note: {note}")?;
+        }
+        let stages: Vec<String> =
+            self.training.timings.iter().map(|t| format!("{} {}", t.stage, seconds(t.seconds))).collect();
+        writeln!(out, "  time: {}", stages.join(", "))?;
+        writeln!(out, "saved: {}", self.file.display())
+    }
+}
+
+/// A projection's description and held-out report.
+fn show_header(out: &mut dyn Write, header: &Header) -> Result<()> {
+    writeln!(out, "projection {}", header.name)?;
+    writeln!(out, "  from    {}", header.source)?;
+    writeln!(out, "  to      {}", header.target)?;
+    let lambda = header.lambda.map_or_else(String::new, |l| format!(", lambda {l:.3e}"));
+    writeln!(
+        out,
+        "  fitted  {} ({}){lambda}, {} pairs, seed {}, texts: {}",
+        header.method, header.kind, header.training_pairs, header.seed, header.texts
+    )?;
+    writeln!(out, "  measured on {} held-out pairs:", header.held_out_pairs)?;
+    show_report(out, &header.report)
+}
+
+impl Show for Header {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        show_header(out, self)
+    }
+}
+
+/// The entries of a registry.
+#[derive(Serialize)]
+pub struct Listing<'a> {
+    /// Each projection.
+    pub projections: Vec<&'a Entry>,
+}
+
+impl Show for Listing<'_> {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        for e in &self.projections {
+            writeln!(
+                out,
+                "{}\n  {} -> {}\n  {}, {} pairs, overlap@10 {}, cosine {}",
+                e.name,
+                e.source,
+                e.target,
+                e.method,
+                e.training_pairs,
+                number(e.metrics.overlap_at_10),
+                number(e.metrics.cosine_mean)
+            )?;
+        }
+        if self.projections.is_empty() {
+            writeln!(out, "no projection is registered; make one with `embedport train`")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the files of a registry are what it says.
+#[derive(Serialize)]
+pub struct Checked {
+    /// One line each.
+    pub projections: Vec<CheckedEntry>,
+}
+
+/// One projection of [`Checked`].
+#[derive(Serialize)]
+pub struct CheckedEntry {
+    /// Name.
+    pub name: String,
+    /// Whether it ships with the program.
+    pub bundled: bool,
+    /// What is wrong, if anything is.
+    pub problem: Option<String>,
+}
+
+impl Show for Checked {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        for e in &self.projections {
+            let origin = if e.bundled { " (ships with embedport)" } else { "" };
+            match &e.problem {
+                None => writeln!(out, "ok    {}{origin}", e.name)?,
+                Some(problem) => writeln!(out, "FAIL  {}{origin}: {problem}", e.name)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A vector file that was projected.
+#[derive(Serialize)]
+pub struct Applied {
+    /// The projection.
+    pub projection: String,
+    /// Rows written.
+    pub rows: usize,
+    /// Components of a source row.
+    pub source_dimension: usize,
+    /// Components of a target row.
+    pub target_dimension: usize,
+    /// The file.
+    pub output: PathBuf,
+}
+
+impl Show for Applied {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        writeln!(
+            out,
+            "projected {} rows of {} components to {} components: {}",
+            self.rows,
+            self.source_dimension,
+            self.target_dimension,
+            self.output.display()
+        )
+    }
+}
