@@ -169,7 +169,7 @@ def main():
         seconds, out = run([a.embedport, "migrate-collection", "--store", folder, "--collection", COLLECTION,
                             "--projection", projection, "--yes", "--json"] + a.argument)
         times["embedport"].append(seconds)
-        steps["embedport"] = json.loads(out.strip().splitlines()[-1]) if out.strip().startswith("{") else None
+        steps["embedport"] = json.loads(out) if out.strip().startswith("{") else None
         recall["embedport"] = float(run([a.python, "-c", CHECK, folder, COLLECTION, str(dimension),
                                          str(a.records)])[1])
         folder = copy("with-script")
