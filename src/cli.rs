@@ -142,7 +142,7 @@ pub struct Train {
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(20..))]
     pub samples: u32,
     /// How the projection is found
-    #[arg(long, value_name = "METHOD", default_value = "ridge", value_parser = clap::builder::PossibleValuesParser::new(method_names()))]
+    #[arg(long, value_name = "METHOD", default_value = embedport::projection::fit::DEFAULT_METHOD, value_parser = clap::builder::PossibleValuesParser::new(method_names()))]
     pub method: String,
     /// Where models and gradient fits run
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]

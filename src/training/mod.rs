@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::embed::{Embedder, PrecomputedVectors};
 use crate::error::{Error, Kind, Result};
-use crate::projection::fit::{FitOptions, METHODS};
+use crate::projection::fit::{DEFAULT_METHOD, FitOptions, METHODS};
 use crate::projection::{Projection, Subject};
 use crate::space::{Agreement, Space};
 use crate::store::{Collection, VectorStore};
@@ -139,7 +139,7 @@ impl Default for TrainOptions {
     fn default() -> Self {
         TrainOptions {
             samples: 2000,
-            method: "ridge".into(),
+            method: DEFAULT_METHOD.into(),
             held_out: None,
             fit: FitOptions::default(),
             name: None,

@@ -5,6 +5,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 
+use super::contrast::{RELIEF, Shrunk};
 use super::{FitOptions, Fitted};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
@@ -15,7 +16,21 @@ use crate::projection::pairs::Pairs;
 /// Penalties that are tried: 13 steps of half a decade around a tenth of the mean eigenvalue of the Gram matrix.
 const GRID: std::ops::RangeInclusive<i32> = -6..=6;
 
+/// The map of least squared error.
 pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
+    solve(pairs, options, context, false)
+}
+
+/// The same map with the contrast of its predictions restored, see [`super::contrast`].
+pub(super) fn fit_with_contrast(
+    pairs: &Pairs,
+    options: &FitOptions,
+    context: &Context<'_>,
+) -> Result<Fitted> {
+    solve(pairs, options, context, true)
+}
+
+fn solve(pairs: &Pairs, options: &FitOptions, context: &Context<'_>, contrast: bool) -> Result<Fitted> {
     let means = (matrix::column_means(pairs.source().view()), matrix::column_means(pairs.target().view()));
     let x = matrix::centred(pairs.source().view(), means.0.view());
     let y = matrix::centred(pairs.target().view(), means.1.view());
@@ -35,10 +50,16 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
             if at_edge {
                 notes.push("the best ridge penalty is at the edge of the grid".to_owned());
             }
-            lambda
+            if contrast { lambda * RELIEF } else { lambda }
         }
     };
-    let weight = spectrum.weight(x.view(), lambda)?;
+    let mut weight = spectrum.weight(x.view(), lambda)?;
+    if contrast {
+        let explained = spectrum.explained(y.view(), lambda)?;
+        let (values, products) = (spectrum.values.view(), spectrum.products.view());
+        weight = Shrunk { values, products, lambda, explained }.restore(weight)?;
+        notes.push(format!("leave-one-out explains {:.0} % of the target's variance", 100.0 * explained));
+    }
     let narrow = |a: Array1<f64>| a.mapv(|v| v as f32);
     let affine = Affine::new(weight.mapv(|v| v as f32), narrow(means.0), narrow(means.1))?;
     Ok(Fitted { kind: Box::new(affine), lambda: Some(lambda), notes })
@@ -129,6 +150,15 @@ impl Spectrum {
         Ok(errors.sum())
     }
 
+    /// Share of the variance of `y` that leave-one-out explains, 0 to 1. A row left out is held against the mean
+    /// of the others, from which it lies n / (n - 1) times as far as from the mean of all.
+    fn explained(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<f64> {
+        let n = y.nrows() as f64;
+        let total = y.iter().map(|v| v * v).sum::<f64>() * (n / (n - 1.0)).powi(2);
+        let share = 1.0 - self.leave_one_out(y, lambda)? / total;
+        Ok(if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 })
+    }
+
     /// W, target x source: (V (S + λ)⁻¹ Zᵀ Y)ᵀ, or (Xᵀ U S^(-1/2) (S + λ)⁻¹ Zᵀ Y)ᵀ if the rows are fewer.
     fn weight(&self, x: ArrayView2<'_, f64>, lambda: f64) -> Result<Array2<f64>> {
         let floor = self.mean_value * 1e-12;
@@ -185,6 +215,7 @@ mod tests {
 
     #[test]
     fn leave_one_out_equals_leaving_each_row_out() {
+        let mut most = 0.0f64;
         for (n, d) in [(12, 5), (6, 10)] {
             let pairs = pairs(n, d, 3);
             let (spectrum, _, y) = spectrum(&pairs);
@@ -200,8 +231,19 @@ mod tests {
                     (found / brute - 1.0).abs() < 1e-4,
                     "n {n} d {d} lambda {lambda}: {found} for {brute}"
                 );
+                let others = |i: usize| (0..n).filter(move |&j| j != i);
+                let apart: f64 = (0..n)
+                    .map(|i| {
+                        let sum = others(i).fold(Array1::<f64>::zeros(3), |sum, j| sum + y.row(j));
+                        (&y.row(i) - sum / (n - 1) as f64).mapv(|v| v * v).sum()
+                    })
+                    .sum();
+                let share = (1.0 - brute / apart).clamp(0.0, 1.0);
+                assert!((spectrum.explained(y.view(), lambda).unwrap() - share).abs() < 1e-4);
+                most = most.max(share);
             }
         }
+        assert!(most > 0.1, "the share is tested where it is not cut off at 0");
     }
 
     #[test]
@@ -228,16 +270,18 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_affine_relation_is_found_again() {
+    fn an_exact_affine_relation_is_found_again_with_and_without_contrast() {
         let x = noise(50, 4, 1);
         let y = x.dot(&noise(4, 3, 2)) + 2.0;
         let pairs = Pairs::new((0..50).map(|i| i.to_string()).collect(), x, y).unwrap();
         let options = FitOptions { lambda: Some(1e-9), ..FitOptions::default() };
-        let fitted = fit(&pairs, &options, &context()).unwrap();
-        let mut out = Array2::zeros((50, 3));
-        fitted.kind.apply_into(pairs.source().view(), out.view_mut()).unwrap();
-        assert!((&out - pairs.target()).iter().all(|v| v.abs() < 1e-5));
-        assert_eq!(fitted.kind.dimensions(), (4, 3));
+        for method in [fit, fit_with_contrast] {
+            let fitted = method(&pairs, &options, &context()).unwrap();
+            let mut out = Array2::zeros((50, 3));
+            fitted.kind.apply_into(pairs.source().view(), out.view_mut()).unwrap();
+            assert!((&out - pairs.target()).iter().all(|v| v.abs() < 1e-5));
+            assert_eq!(fitted.kind.dimensions(), (4, 3));
+        }
     }
 
     #[test]
