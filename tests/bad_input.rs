@@ -394,6 +394,56 @@ fn ctrl_c_at_any_time() {
     assert!(stopped > 0, "no run was stopped: the test shows nothing");
 }
 
+/// Dimension of collection `tldr` as `inspect` says.
+fn dimension_of_tldr(s: &Scratch) -> u64 {
+    let found =
+        embedport(s.path(), &["inspect", "--store", "db", "--collection", "tldr", "--json"]).succeeds();
+    found.json()["collections"][0]["dimension"].as_u64().unwrap()
+}
+
+#[test]
+#[cfg(unix)]
+fn kill_at_any_time_leaves_source_or_target_and_the_next_run_tidies_up() {
+    let full = {
+        let s = Scratch::new();
+        let start = std::time::Instant::now();
+        embedport(s.path(), &migrate("tldr", PROJECTION)).succeeds();
+        start.elapsed()
+    };
+    let mut killed = 0;
+    for step in 1..=12 {
+        let s = Scratch::new();
+        let mut child = program(s.path())
+            .args(migrate("tldr", PROJECTION))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(full * step / 12);
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let expect = ["detect", "--store", "db", "--collection", "tldr", "--expect-dimension", "384"];
+        let detected = embedport(s.path(), &expect).code;
+        match dimension_of_tldr(&s) {
+            384 => {
+                assert!([0, 23].contains(&detected), "step {step}: {detected}");
+                embedport(s.path(), &migrate("tldr", PROJECTION)).succeeds();
+            }
+            256 => assert_eq!(detected, 20, "step {step}"),
+            other => panic!("step {step}: {other} components"),
+        }
+        embedport(s.path(), &["rollback", "--store", "db", "--collection", "tldr"]).succeeds();
+        assert_eq!(dimension_of_tldr(&s), 384, "step {step}");
+        // One index folder for each of the two collections, and the memory of one migration.
+        let folders =
+            |at: &Path| fs::read_dir(at).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir()).count();
+        assert_eq!(folders(&s.db()), 3, "step {step}: index folders and .embedport");
+        assert_eq!(folders(&s.db().join(".embedport")), 1, "step {step}");
+    }
+    assert!(killed > 5, "only {killed} runs were killed: the test shows nothing");
+}
+
 #[test]
 fn errors_are_json_when_asked() {
     let s = Scratch::new();

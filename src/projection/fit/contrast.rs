@@ -16,8 +16,8 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use crate::error::Result;
 use crate::matrix;
 
-/// The penalty of least leave-one-out error times this is used: the minimum is flat (up to 1 % more error where measured), and
-/// neighbours gain from the smaller penalty.
+/// The penalty of least leave-one-out error times this is used: the minimum is flat (up to 1 % more error where
+/// measured), and neighbours gain from the smaller penalty.
 pub(super) const RELIEF: f64 = 0.7;
 
 /// Directions with less than this share of the variance of the first stay as they are: below it is rounding.
