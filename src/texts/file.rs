@@ -91,7 +91,7 @@ fn each_line(
     path: &Path,
     mut parse: impl FnMut(usize, &str) -> Result<(String, String)>,
 ) -> Result<TextSet> {
-    let mut collector = Collector::new(format!("the file {}", path.display()));
+    let mut collector = Collector::new(origin(path));
     let mut line = Vec::new();
     let mut left = MOST_BYTES;
     for number in 1.. {
@@ -152,6 +152,11 @@ impl std::fmt::Display for CleanJson {
 }
 
 impl std::error::Error for CleanJson {}
+
+/// In words. The name alone: the origin goes into projection files, which travel; where a file lay does not.
+fn origin(path: &Path) -> String {
+    format!("the file {}", path.file_name().unwrap_or(path.as_os_str()).display())
+}
 
 #[cfg(test)]
 mod tests {
