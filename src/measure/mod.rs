@@ -9,4 +9,4 @@ pub mod similarity;
 mod space_match;
 
 pub use report::{Better, Figure, HeldOutReport};
-pub use space_match::{SourceMatch, Verdict, match_space};
+pub use space_match::{FEWEST_ROWS, SourceMatch, Verdict, match_space};

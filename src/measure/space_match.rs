@@ -45,7 +45,7 @@ const MEAN_FITS: f64 = 0.25;
 /// Lengths of vectors may differ by this factor.
 const NORM_FITS: f64 = 1.5;
 /// Below so many rows there is no verdict but doubt.
-const FEWEST_ROWS: usize = 20;
+pub const FEWEST_ROWS: usize = 20;
 
 /// Compares `sample` (n x d) with `reference` (m x d). 300 reference rows are plenty, 20 the least.
 ///

@@ -83,6 +83,15 @@ pub(super) fn execute_locked(
         let description = store.describe()?;
         find_collection(&description, &plan.collection_id, None)?.clone()
     };
+    if (collection.count, collection.stamped.as_ref(), collection.dimension)
+        != (plan.records, plan.found_stamp.as_ref(), Some(plan.source.dimension))
+    {
+        return Err(Error::new(
+            Kind::Refused,
+            format!("collection `{}` changed after the plan was made", collection.name),
+        )
+        .hint("run the same command again for a plan of what is there now"));
+    }
     let mut run = Run {
         folder,
         collection,

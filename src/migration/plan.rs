@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::measure::{HeldOutReport, SourceMatch, Verdict, match_space};
+use crate::measure::{FEWEST_ROWS, HeldOutReport, SourceMatch, Verdict, match_space};
 use crate::platform::files;
 use crate::projection::Projection;
 use crate::registry::Resolved;
@@ -93,6 +93,8 @@ pub struct MigrationPlan {
     pub texts: u64,
     /// Space of the stored vectors.
     pub source: Space,
+    /// The stamp that was found on the collection.
+    pub found_stamp: Option<Space>,
     /// How that is known.
     pub source_known_by: SourceKnowledge,
     /// What the stored vectors look like beside the projection's source; `None` if the projection
@@ -190,6 +192,7 @@ impl MigrationPlan {
             records: collection.count,
             texts: collection.texts,
             source,
+            found_stamp: collection.stamped.clone(),
             source_known_by,
             source_match,
             target: map.target().clone(),
@@ -283,6 +286,15 @@ fn match_source(
     let Some(sample) = store.records(collection, false)?.next_batch(SAMPLE)? else { return Ok(None) };
     let found = match_space(sample.vectors.view(), held_out.source.view())?;
     let recorded = *known_by != SourceKnowledge::Unrecorded;
+    if sample.vectors.nrows() < FEWEST_ROWS {
+        if !recorded {
+            warnings.push(format!(
+                "the collection does not record its model, and {} vectors are too few to tell",
+                sample.vectors.nrows()
+            ));
+        }
+        return Ok(Some(found));
+    }
     match found.verdict {
         Verdict::Fits if recorded => {}
         Verdict::Fits => warnings.push(format!(

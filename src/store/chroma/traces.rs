@@ -1,7 +1,7 @@
 //! What a rewrite leaves in the file system, and the tidying after it: the same names serve the journal,
 //! the backup and the way back.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub(super) const ROWS: &str = "rows.sqlite3";
 pub(super) struct Traces {
     pub collection: String,
     pub migration: String,
-    /// The migration's own folder; relative to the store's if it lies below.
+    /// The migration's own folder, below the store's and relative to it.
     pub folder: PathBuf,
     /// VECTOR segments: before and after.
     pub old_segment: String,
@@ -41,6 +41,16 @@ impl Traces {
                 ));
             }
         }
+        // Read from files inside the store's folder: what they name must stay inside it too.
+        if !traces.folder.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(Error::new(
+                Kind::Damaged,
+                format!(
+                    "the details of a rewrite name the folder `{}`, outside of the store",
+                    traces.folder.display()
+                ),
+            ));
+        }
         Ok(traces)
     }
 
@@ -50,7 +60,6 @@ impl Traces {
 
     /// Where the backup lies, given the store's folder.
     pub fn backup(&self, store: &Path) -> PathBuf {
-        // An absolute path replaces the store's.
         store.join(&self.folder).join("backup")
     }
 
