@@ -445,6 +445,47 @@ fn kill_at_any_time_leaves_source_or_target_and_the_next_run_tidies_up() {
 }
 
 #[test]
+fn a_lost_journal_does_not_cost_the_backup() {
+    let s = Scratch::new();
+    let mut args = migrate("tldr", PROJECTION);
+    args.push("--json");
+    let report = embedport(s.path(), &args).succeeds().json();
+    let folder = s.db().join(".embedport").join(report["migration"].as_str().unwrap());
+    fs::remove_file(folder.join("journal.json")).unwrap();
+    embedport(s.path(), &["rollback", "--store", "db", "--collection", "tldr"]).fails(3, "no migration");
+    assert!(folder.join("backup/rows.sqlite3").exists());
+}
+
+#[test]
+fn a_journal_that_points_out_of_the_store_is_refused() {
+    let s = Scratch::new();
+    let mut args = migrate("tldr", PROJECTION);
+    args.push("--json");
+    let report = embedport(s.path(), &args).succeeds().json();
+    let journal = s.db().join(".embedport").join(report["migration"].as_str().unwrap()).join("journal.json");
+    let mut hostile: serde_json::Value = serde_json::from_slice(&fs::read(&journal).unwrap()).unwrap();
+    hostile["backup"]["details"]["folder"] = "../../elsewhere".into();
+    fs::write(&journal, hostile.to_string()).unwrap();
+    embedport(s.path(), &["rollback", "--store", "db", "--collection", "tldr"])
+        .fails(5, "outside of the store");
+}
+
+#[test]
+fn without_a_backup_verify_tells_use_from_damage_by_saying_that_it_cannot() {
+    let s = Scratch::new();
+    let mut args = migrate("tldr", PROJECTION);
+    args.push("--no-backup");
+    embedport(s.path(), &args).succeeds();
+    let added = python("1.5.9", "add_records.py", &[s.db().as_os_str(), "tldr".as_ref(), "2".as_ref()]);
+    added.succeeds();
+    let verified =
+        embedport(s.path(), &["verify", "--store", "db", "--collection", "tldr", "--json"]).succeeds();
+    let unknown = verified.json()["verification"]["not_measured"].to_string();
+    assert!(unknown.contains("2 added since the migration"), "{unknown}");
+    embedport(s.path(), &["rollback", "--store", "db", "--collection", "tldr"]).fails(3, "without a backup");
+}
+
+#[test]
 fn errors_are_json_when_asked() {
     let s = Scratch::new();
     let outcome = embedport(s.path(), &["inspect", "--store", "nowhere", "--json"]);

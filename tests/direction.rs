@@ -102,3 +102,21 @@ fn the_target_model_finds_what_it_would_find_after_re_embedding() {
     assert!(answered >= 50, "only {answered} queries tell anything");
     assert!(kept * 10 >= answered * 9, "{kept} of {answered}");
 }
+
+#[test]
+fn a_plan_that_is_no_longer_true_is_refused() {
+    let context = context();
+    let folder = tempfile::tempdir().unwrap();
+    common::copy_folder(&root().join("assets/demo/chroma"), &folder.path().join("db"));
+    let mut store = store::open(&folder.path().join("db").display().to_string()).unwrap();
+    let projection = Registry::bundled().unwrap().resolve("all-minilm-l6-v2--static-256").unwrap();
+    let options = PlanOptions { collection: "tldr".into(), ..PlanOptions::default() };
+    let plan = || MigrationPlan::new(store.as_ref(), &projection, &options, &context).unwrap();
+    let (first, second) = (plan(), plan());
+    migration::execute(second, store.as_mut(), &projection, None, &context).unwrap();
+    let error = migration::execute(first, store.as_mut(), &projection, None, &context).unwrap_err();
+    assert_eq!(error.kind(), embedport::error::Kind::Refused, "{error:?}");
+    let which = migration::VerifyOptions { collection: Some("tldr".into()), ..Default::default() };
+    let verified = migration::verify(store.as_ref(), &which, None, &context).unwrap();
+    assert!(verified.verification.passed(), "{:?}", verified.verification);
+}

@@ -18,7 +18,7 @@ use crate::store::{Batch, Collection, Hit, Rewrite, RewriteTarget, Since, Vector
 use super::delivery;
 use super::journal::{Journal, State};
 use super::meaning::{self, ExactSearch, ProbeCollector, Probes};
-use super::plan::MigrationPlan;
+use super::plan::{MigrationPlan, SourceKnowledge};
 use super::sketch::{self, Sketch, Sketcher};
 use super::verification::{Family, Relation, VerificationReport};
 use super::{BATCH, PROJECTION, SKETCHES, recovery};
@@ -83,15 +83,7 @@ pub(super) fn execute_locked(
         let description = store.describe()?;
         find_collection(&description, &plan.collection_id, None)?.clone()
     };
-    if (collection.count, collection.stamped.as_ref(), collection.dimension)
-        != (plan.records, plan.found_stamp.as_ref(), Some(plan.source.dimension))
-    {
-        return Err(Error::new(
-            Kind::Refused,
-            format!("collection `{}` changed after the plan was made", collection.name),
-        )
-        .hint("run the same command again for a plan of what is there now"));
-    }
+    still_as_planned(&plan, &collection)?;
     let mut run = Run {
         folder,
         collection,
@@ -104,6 +96,23 @@ pub(super) fn execute_locked(
         Ok(done) => run.after_commit(store, done, swept),
         Err(error) => Err(run.abandon(store, error)),
     }
+}
+
+/// The plan was made before the lock was held: another migration that came in between must not have its
+/// vectors projected once more.
+fn still_as_planned(plan: &MigrationPlan, collection: &Collection) -> Result<()> {
+    let planned = (plan.source_known_by == SourceKnowledge::Stamped).then_some(&plan.source);
+    let same = collection.stamped.as_ref() == planned
+        && collection.dimension == Some(plan.source.dimension)
+        && collection.count == plan.records;
+    if same {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Refused,
+        format!("collection `{}` changed since the plan was made", plan.collection),
+    )
+    .hint("nothing was changed; run the same command again for a plan of what is there now"))
 }
 
 /// New vectors for some records.
@@ -222,7 +231,7 @@ impl Run<'_> {
             self.collection.count as f64,
         );
         let queries = meaning::queries(applied.probes.as_ref(), projection);
-        let mut exact = queries.map(|q| ExactSearch::new(self.collection.metric, q));
+        let mut exact = queries.map(|q| ExactSearch::new(self.collection.metric, q, applied.probes.as_ref()));
         let dimension = projection.target().dimension;
         self.context.progress.start("verifying", Some(self.collection.count), "records");
         let mut records = rewrite.written()?;
@@ -252,7 +261,13 @@ impl Run<'_> {
         let unstoppable = Cancel::new();
         let calm = Context { cancel: &unstoppable, ..*self.context };
         let mut report = done.report.clone();
-        look_again(&self, store, &done, &mut report, &calm)?;
+        if let Err(error) = look_again(&self, store, &done, &mut report, &calm) {
+            return Err(error.hint(format!(
+                "the new vectors are visible and were not looked at again: run `embedport verify --migration {0}`, \
+                 or go back with `embedport rollback --migration {0}`",
+                self.journal.migration
+            )));
+        }
         self.journal.verification = Some(report.clone());
         self.journal.save(&self.folder)?;
         self.watch.lap("verify after commit");
@@ -306,7 +321,10 @@ impl Run<'_> {
                 "the new vectors did become visible; verify them, or go back with `embedport rollback --migration {}`",
                 self.journal.migration
             )),
-            _ => match recovery::sweep(store, &self.folder, &self.journal) {
+            Err(unknown) => error
+                .hint(format!("whether the new vectors became visible could not be found out ({unknown})"))
+                .hint("nothing was removed; the next run or `embedport rollback` brings the store into step"),
+            Ok(false) => match recovery::sweep(store, &self.folder, &self.journal) {
                 Ok(()) => error.hint("nothing visible was changed: the collection is as it was"),
                 Err(sweep) => error
                     .hint("nothing visible was changed: the collection is as it was")

@@ -93,8 +93,6 @@ pub struct MigrationPlan {
     pub texts: u64,
     /// Space of the stored vectors.
     pub source: Space,
-    /// The stamp that was found on the collection.
-    pub found_stamp: Option<Space>,
     /// How that is known.
     pub source_known_by: SourceKnowledge,
     /// What the stored vectors look like beside the projection's source; `None` if the projection
@@ -192,7 +190,6 @@ impl MigrationPlan {
             records: collection.count,
             texts: collection.texts,
             source,
-            found_stamp: collection.stamped.clone(),
             source_known_by,
             source_match,
             target: map.target().clone(),

@@ -62,7 +62,10 @@ fn remove_unborn(state_folder: &Path) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(state_folder) else { return Ok(()) };
     for entry in entries.flatten() {
         let path = entry.path();
-        if path.is_dir() && super::is_migration_folder(&path) && !path.join("journal.json").exists() {
+        if path.is_dir() && super::is_migration_folder(&path) && !path.join("journal.json").exists()
+            // The journal comes before the backup: a backup without one has lost it and is all there is.
+            && !path.join("backup").exists()
+        {
             files::remove_folder(&path)?;
         }
     }

@@ -86,7 +86,8 @@ pub fn rollback(
         return Err(Error::new(
             Kind::NotFound,
             format!("migration {} was made without a backup: there is no way back", journal.migration),
-        ));
+        )
+        .hint("restore the folder from a copy of your own, or migrate again with a projection to the source space"));
     };
     let holders = store.holders()?;
     if !holders.is_empty() {

@@ -79,7 +79,7 @@ pub fn verify(
     }
     let probes = probes.finish(&projection, target_model, context)?;
     let queries = meaning::queries(probes.as_ref(), &projection);
-    let mut exact = queries.map(|q| ExactSearch::new(collection.metric, q));
+    let mut exact = queries.map(|q| ExactSearch::new(collection.metric, q, probes.as_ref()));
 
     context.progress.start("verifying", Some(collection.count), "records");
     let mut records = store.records(collection, false)?;
@@ -93,10 +93,20 @@ pub fn verify(
     };
     at_most("records of another dimension", found.wrong_dimension, 0);
     at_most("records with a component that is not finite", found.not_finite, 0);
-    at_most("migrated records missing", different.missing, changes.removed);
-    at_most("migrated records whose vector changed", different.changed, changes.updated);
-    at_most("records that were not migrated", different.surplus, changes.added);
-    if changes.is_none()
+    let knows_changes = journal.backup.is_some();
+    if knows_changes {
+        at_most("migrated records missing", different.missing, changes.removed);
+        at_most("migrated records whose vector changed", different.changed, changes.updated);
+        at_most("records that were not migrated", different.surplus, changes.added);
+    } else {
+        report.not_measured.push(format!(
+            "{} records missing, {} changed and {} added since the migration: without a backup there is no telling \
+             use from damage",
+            different.missing, different.changed, different.surplus
+        ));
+    }
+    if knows_changes
+        && changes.is_none()
         && let Some(before) = &journal.content_sha256
     {
         let same = *before == store.content_digest(collection)?;

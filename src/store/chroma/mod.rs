@@ -248,7 +248,12 @@ impl VectorStore for ChromaStore {
 
     fn is_current(&self, collection: &str, migration: &str) -> Result<bool> {
         let (connection, release) = self.read()?;
-        let Ok(entry) = catalog::find(&connection, release, collection) else { return Ok(false) };
+        let entry = match catalog::find(&connection, release, collection) {
+            Ok(entry) => entry,
+            Err(e) if e.is_not_found() => return Ok(false),
+            // Unknown is not "no": whoever asks removes a backup on a "no".
+            Err(e) => return Err(e),
+        };
         let stamp = stamp::read(&connection, collection)?;
         Ok(stamp.is_some_and(|stamp| stamp.migration == migration && stamp.segment == entry.vector))
     }

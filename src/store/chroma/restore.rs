@@ -1,6 +1,6 @@
 //! The way back: one transaction that undoes the switch from the saved rows.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use rusqlite::{Connection, params};
 use serde_json::Value;
@@ -17,6 +17,13 @@ use crate::store::{Backup, Changes, Since};
 /// the run that made it was cut short, still (or again) in the store.
 pub(super) fn check_files(store: &Path, backup: &Backup, traces: &Traces) -> Result<()> {
     for file in &backup.files {
+        if !file.path.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(Error::new(
+                Kind::Damaged,
+                format!("the backup names the file `{}`, outside of the store", file.path.display()),
+            )
+            .hint("the collection was left as it is"));
+        }
         let named = store.join(&file.path);
         let path = match file.path.strip_prefix(&traces.old_segment) {
             Ok(name) if !named.exists() => traces.kept_segment(store).join(name),

@@ -49,7 +49,8 @@ impl Traces {
                     "the details of a rewrite name the folder `{}`, outside of the store",
                     traces.folder.display()
                 ),
-            ));
+            )
+            .hint("its journal was changed by something else; nothing was touched"));
         }
         Ok(traces)
     }
