@@ -1,8 +1,9 @@
 //! Arguments and help of the command line program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use embedport::error::Result;
 
 /// Moves a vector store from one embedding model to another, in place, and proves that it worked
 #[derive(Debug, Parser)]
@@ -23,10 +24,12 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0 done    1 failed (input/output, internal)    2 usage    3 not found    4 mismatch of dimension, space or direction
-  5 damaged input    6 store in use    7 verification failed    8 refused, a decision is missing    9 cannot write
+  0 done    1 failed (input/output, internal)    2 usage    3 not found
+  4 mismatch of dimension, space or direction    5 damaged input    6 store in use
+  7 verification failed    8 refused, a decision is missing    9 cannot write
   10 not supported    11 network    130 interrupted
-  detect: 0 match    20 dimension mismatch    21 model mismatch    22 unknown    23 unfinished migration";
+  detect: 0 match    20 dimension mismatch    21 model mismatch    22 unknown
+          23 unfinished migration";
 
 /// One verb each; the code of `verb` is in `commands/verb.rs`.
 #[derive(Debug, Subcommand)]
@@ -55,16 +58,37 @@ pub enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page: of the program, or of one command
+    Man {
+        /// Which command
+        command: Option<String>,
+    },
 }
+
+/// Name of the registry file where none is given.
+const REGISTRY: &str = "registry.json";
 
 /// Where projections are looked up.
 #[derive(Args, Debug)]
 pub struct RegistryFile {
     /// Registry of fitted projections; those that ship with embedport are always known
-    #[arg(long, value_name = "FILE", default_value = "registry.json")]
+    #[arg(long, value_name = "FILE", default_value = REGISTRY, global = true)]
     pub registry: PathBuf,
+}
+
+impl RegistryFile {
+    /// The registry to look in. The one of the current folder need not exist; one that was asked for must.
+    pub fn open(&self) -> Result<embedport::registry::Registry> {
+        match self.is_default() {
+            true => embedport::registry::Registry::open_or_empty(&self.registry),
+            false => embedport::registry::Registry::open(&self.registry),
+        }
+    }
+
+    /// Whether no other than the usual one is meant.
+    pub fn is_default(&self) -> bool {
+        self.registry == Path::new(REGISTRY)
+    }
 }
 
 /// Which collection of which store.
@@ -77,7 +101,7 @@ pub struct StoreCollection {
     #[arg(long, value_name = "NAME")]
     pub collection: Option<String>,
     /// Namespace (for Chroma DATABASE or TENANT/DATABASE), where the name alone is not unique
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", requires = "collection")]
     pub namespace: Option<String>,
 }
 
@@ -253,10 +277,10 @@ pub struct Detect {
     #[allow(missing_docs)]
     pub store: StoreCollection,
     /// Dimension of the vectors that the program will send
-    #[arg(long, value_name = "N")]
-    pub expect_dimension: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub expect_dimension: Option<u32>,
     /// Model that the program will use
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub expect_model: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]

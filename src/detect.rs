@@ -198,11 +198,16 @@ fn fix<'a>(
         (None, Some(model), Some(dimension)) => Space::named(model, dimension),
         _ => return None,
     };
-    registry.find(&source, None).into_iter().find(|entry| {
+    let leads = |entry: &&Entry| {
         let fits_space = expectation.space.as_ref().is_none_or(|s| entry.target.compare(s).is_compatible());
         let fits_model = expectation.model().is_some_and(|m| same_model(m, &entry.target.model));
         let fits_dimension = expectation.dimension().is_none_or(|d| d == entry.target.dimension);
         fits_space && fits_model && fits_dimension
+    };
+    // The first of those that fit the spaces equally well is not the best: the one that keeps most neighbours is.
+    registry.find(&source, None).into_iter().filter(leads).max_by(|a, b| {
+        let overlap = |e: &Entry| e.metrics.overlap_at_10.unwrap_or(0.0);
+        overlap(a).total_cmp(&overlap(b))
     })
 }
 

@@ -18,7 +18,10 @@ use crate::output::Output;
 static CANCEL: Cancel = Cancel::new();
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refused) => return not_understood(&refused),
+    };
     let output = Output { json: cli.json, quiet: cli.quiet };
     match run(cli, output) {
         Ok(code) => code,
@@ -27,6 +30,21 @@ fn main() -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// Help and version, or arguments that make no sense: these get a document too if `--json` is among them.
+fn not_understood(refused: &clap::Error) -> ExitCode {
+    let _ = refused.print();
+    if !refused.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let text = refused.render().to_string();
+    let message = text.trim_start_matches("error: ").lines().take_while(|line| !line.is_empty());
+    let error = Error::new(Kind::Usage, message.map(str::trim).collect::<Vec<_>>().join(" "))
+        .hint("see `embedport --help`, or --help after the command");
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    Output { json, quiet: false }.error_document(&error);
+    ExitCode::from(error.kind().exit_code())
 }
 
 fn run(cli: Cli, output: Output) -> Result<ExitCode> {

@@ -115,7 +115,8 @@ fn read_header(file: &mut impl Read) -> Result<(String, usize)> {
     file.read_exact(&mut prefix).map_err(cut)?;
     let [magic @ .., major, _minor] = prefix;
     if magic != *MAGIC {
-        return Err(damaged("no npy file: its first bytes are others".to_owned()));
+        return Err(damaged("no npy file: its first bytes are others".to_owned())
+            .hint("give a .npy file, as np.save of Python writes it"));
     }
     let (length, start) = match major {
         1 => {

@@ -1,10 +1,10 @@
 //! `embedport apply`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use embedport::context::Context;
 use embedport::error::{Error, Kind, Result};
-use embedport::registry::Registry;
 use embedport::vector_file::{NpyReader, NpyWriter};
 
 use crate::cli::Apply;
@@ -14,9 +14,17 @@ use crate::output::{Applied, Output};
 const BLOCK: usize = 4096;
 
 pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    let resolved = Registry::open_or_empty(&args.registry.registry)?.resolve(&args.projection)?;
+    let resolved = args.registry.open()?.resolve(&args.projection)?;
     let projection = resolved.projection;
     let mut input = NpyReader::open(&args.input)?;
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if same(&args.input, &args.output) {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("`{}` is both input and output, its vectors would be lost", args.input.display()),
+        )
+        .hint("name another file with --output"));
+    }
     if input.dimension != projection.source().dimension {
         return Err(Error::new(
             Kind::Mismatch,
@@ -31,9 +39,16 @@ pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCod
     }
     let mut writer = NpyWriter::create(&args.output, projection.target().dimension)?;
     context.progress.start("projecting", Some(input.rows as u64), "rows");
+    let mut begin = 0;
     while let Some(block) = input.next_block(BLOCK)? {
         context.check()?;
-        writer.write(projection.apply(block.view())?.view())?;
+        let projected = projection.apply(block.view()).map_err(|error| {
+            error
+                .context(format!("`{}`, counted from row {begin}", args.input.display()))
+                .hint("leave such rows out, or make them again with the source model")
+        })?;
+        writer.write(projected.view())?;
+        begin += block.nrows();
         context.progress.advance(block.nrows() as u64);
     }
     context.progress.finish();

@@ -4,18 +4,22 @@ use std::process::ExitCode;
 
 use embedport::detect::{Expectation, detect};
 use embedport::error::Result;
-use embedport::registry::Registry;
 use embedport::store;
 
 use crate::cli::Detect;
-use crate::output::Output;
+use crate::output::{Detected, Output};
 
 pub fn run(args: Detect, output: Output) -> Result<ExitCode> {
-    let registry = Registry::open_or_empty(&args.registry.registry)?;
+    let registry = args.registry.open()?;
     let store = store::open(&args.store.store)?;
-    let expectation = Expectation { dimension: args.expect_dimension, model: args.expect_model, space: None };
+    let expectation = Expectation {
+        dimension: args.expect_dimension.map(|d| d as usize),
+        model: args.expect_model,
+        space: None,
+    };
     let collection = args.store.collection.as_deref().map(|c| (c, args.store.namespace.as_deref()));
     let detection = detect(store.as_ref(), collection, &expectation, &registry)?;
-    output.result(&detection)?;
+    let registry = (!args.registry.is_default()).then_some(args.registry.registry.as_path());
+    output.result(&Detected { detection: &detection, registry })?;
     Ok(ExitCode::from(detection.status.exit_code()))
 }

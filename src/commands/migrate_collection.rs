@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use embedport::context::Context;
 use embedport::error::{Error, Kind, Result};
 use embedport::migration::{self, MigrationPlan, PlanOptions};
-use embedport::registry::Registry;
 use embedport::store;
 
 use crate::cli::MigrateCollection;
@@ -13,7 +12,7 @@ use crate::output::Output;
 
 pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     // The projection is judged before a store is opened.
-    let registry = Registry::open_or_empty(&args.registry.registry)?;
+    let registry = args.registry.open()?;
     let projection = registry.resolve(&args.projection)?;
     let mut store = store::open(&args.store.store)?;
     let collection = args.store.collection.ok_or_else(|| {

@@ -38,14 +38,28 @@ pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<Ex
             clap_complete::generate(shell, &mut Cli::command(), "embedport", &mut script);
             output.raw(&script)
         }
-        Command::Man => {
+        Command::Man { command } => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
+            clap_mangen::Man::new(described(command.as_deref())?)
                 .render(&mut page)
                 .map_err(|e| Error::new(Kind::Io, "cannot render the manual page").because(e))?;
             output.raw(&page)
         }
     }
+}
+
+/// The program, or one of its commands, for a manual page.
+fn described(command: Option<&str>) -> Result<clap::Command> {
+    let mut program = Cli::command();
+    program.build();
+    let Some(name) = command else { return Ok(program) };
+    let found = program.get_subcommands().find(|c| c.get_name() == name).cloned();
+    let found = found.ok_or_else(|| {
+        let names: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+        Error::new(Kind::Usage, format!("there is no command `{name}`"))
+            .hint(format!("the commands are: {}", names.join(", ")))
+    })?;
+    Ok(found)
 }
 
 /// How models are run by this program.

@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 
 use embedport::error::{Kind, Result};
-use embedport::registry::Registry as Projections;
 
 use crate::cli::{Registry, RegistryAction};
 use crate::output::{Checked, CheckedEntry, Listing, Output};
 
 pub fn run(args: Registry, output: Output) -> Result<ExitCode> {
-    let registry = Projections::open_or_empty(&args.registry.registry)?;
+    let registry = args.registry.open()?;
     match args.action {
         RegistryAction::List => output.result(&Listing { projections: registry.entries().collect() })?,
         RegistryAction::Show { name } => output.result(&registry.resolve(&name)?.projection.header)?,

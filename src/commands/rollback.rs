@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use embedport::context::Context;
 use embedport::error::{Kind, Result};
 use embedport::migration::{self, LaterRecords, RollbackOptions};
-use embedport::registry::Registry;
 use embedport::store;
 
 use crate::cli::{Rollback, SinceChoice};
@@ -13,7 +12,7 @@ use crate::output::Output;
 
 pub fn run(args: Rollback, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     let reverse = match &args.reverse_projection {
-        Some(name) => Some(Registry::open_or_empty(&args.registry.registry)?.resolve(name)?),
+        Some(name) => Some(args.registry.open()?.resolve(name)?),
         None => None,
     };
     let since = match (args.since, &reverse) {

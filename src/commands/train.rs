@@ -14,6 +14,7 @@ use crate::output::{Output, Trained};
 
 pub fn run(args: Train, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     let mut registry = Registry::open_or_empty(&args.registry.registry)?;
+    registry.check_folder(&args.output_dir)?;
     let request = request(&args)?;
     let training = training::run(&request, context)?;
     let file = training::save(&training, &args.output_dir, Some(&mut registry))?;

@@ -148,6 +148,26 @@ impl HeldOutReport {
         self.figures.iter().find(|f| f.name == name)
     }
 
+    /// Figures whose interval reaches down to a baseline, in words: such a projection is of little use.
+    pub fn doubts(&self) -> Vec<String> {
+        let doubt = |(name, words): (&str, &str)| {
+            let figure = self.figure(name)?;
+            let baseline =
+                [figure.mean_vector, figure.padded_source].into_iter().flatten().reduce(f64::max)?;
+            (figure.low? <= baseline).then(|| {
+                format!(
+                    "{words} of {:.3} is not clearly above its baseline of {baseline:.3}: give more pairs, \
+                     or check that source and target are vectors of the same texts",
+                    figure.value.unwrap_or_default()
+                )
+            })
+        };
+        [("overlap_at_10", "neighbour overlap@10"), ("cosine_mean", "mean cosine")]
+            .into_iter()
+            .filter_map(doubt)
+            .collect()
+    }
+
     /// The value of the figure called `name`, if it has one.
     pub fn value(&self, name: &str) -> Option<f64> {
         self.figure(name)?.value
@@ -237,6 +257,18 @@ mod tests {
             assert!(figure.mean_vector.is_none_or(|v| v < 0.6), "{figure:?}");
         }
         assert_eq!(report.figure("similarity_pearson").unwrap().mean_vector, None, "a constant has none");
+        assert_eq!(report.doubts(), Vec::<String>::new());
+
+        let mean = Array1::from_elem(6, 0.01);
+        let by_chance = HeldOutReport::measure(
+            noise(40, 4, 2).view(),
+            noise(40, 6, 4).view(),
+            target.view(),
+            mean.view(),
+            3,
+        );
+        let doubts = by_chance.unwrap().doubts();
+        assert!(doubts.len() == 2 && doubts[0].contains("overlap@10"), "{doubts:?}");
     }
 
     #[test]

@@ -1,14 +1,30 @@
 //! Detections as text.
 
 use std::io::{Result, Write};
+use std::path::Path;
 
 use embedport::detect::{Detection, Status};
+use serde::Serialize;
 
-use super::Show;
+use super::{Show, quoted};
 
-impl Show for Detection {
+/// A detection, and the registry that its fixes are in.
+#[derive(Serialize)]
+pub struct Detected<'a> {
+    /// What was found.
+    #[serde(flatten)]
+    pub detection: &'a Detection,
+    /// The registry, if it is not the usual one.
+    #[serde(skip)]
+    pub registry: Option<&'a Path>,
+}
+
+impl Show for Detected<'_> {
     fn show(&self, out: &mut dyn Write) -> Result<()> {
-        for c in &self.collections {
+        let registry = self
+            .registry
+            .map_or_else(String::new, |file| format!(" --registry {}", quoted(&file.display().to_string())));
+        for c in &self.detection.collections {
             let status = match c.status {
                 Status::Match => "match",
                 Status::Unknown => "unknown",
@@ -26,13 +42,15 @@ impl Show for Detection {
             if let Some(fix) = &c.fix {
                 writeln!(
                     out,
-                    "  fix: embedport migrate-collection --store {} --collection {} --projection {fix}",
-                    super::quoted(&self.store),
-                    super::quoted(&c.collection)
+                    "  fix: embedport migrate-collection --store {} --collection {} --namespace {} --projection {}{registry}",
+                    quoted(&self.detection.store),
+                    quoted(&c.collection),
+                    quoted(&c.namespace),
+                    quoted(fix)
                 )?;
             }
         }
-        if self.collections.is_empty() {
+        if self.detection.collections.is_empty() {
             writeln!(out, "the store holds no collection")?;
         }
         Ok(())

@@ -19,7 +19,7 @@ impl Show for MigrationPlan {
             SourceKnowledge::Unrecorded => "not recorded",
         };
         writeln!(out, "plan {}", self.migration)?;
-        writeln!(out, "  store        {} ({}, {})", self.store.display(), self.scheme, self.release)?;
+        writeln!(out, "  store        {} ({})", self.store.display(), self.release)?;
         writeln!(
             out,
             "  collection   {} in {}: {} records, {} with text, {}",
@@ -51,7 +51,7 @@ impl Show for MigrationPlan {
         }
         writeln!(out, "  expected quality, measured on {} held-out pairs:", p.held_out.pairs)?;
         show_report(out, &p.held_out)?;
-        for warning in &self.warnings {
+        for warning in p.held_out.doubts().iter().chain(&self.warnings) {
             writeln!(out, "  warning: {warning}")?;
         }
         Ok(())

@@ -11,11 +11,12 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use embedport::context::Progress;
-use embedport::error::{Error, Kind, Result};
+use embedport::error::{Error, Result};
 use serde::Serialize;
 
 pub use bar::Bar;
 pub use demo::{Answer, DemoReport};
+pub use detection::Detected;
 pub use training::{Applied, Checked, CheckedEntry, Listing, Trained};
 
 /// How results are shown.
@@ -41,18 +42,12 @@ impl Output {
             true => value.json(&mut text),
             false => value.text(&mut text),
         };
-        written
-            .and_then(|()| std::io::stdout().lock().write_all(&text))
-            .or_else(|e| if e.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) })
-            .map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))
+        print(written.map(|()| text))
     }
 
     /// Prints bytes as they are to standard output.
     pub fn raw(self, bytes: &[u8]) -> Result<ExitCode> {
-        std::io::stdout()
-            .lock()
-            .write_all(bytes)
-            .map_err(|e| Error::new(Kind::Io, "cannot write to standard output").because(e))?;
+        print(Ok(bytes.to_vec()))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -67,6 +62,11 @@ impl Output {
     /// Prints an error: to standard error as text and, with `--json`, to standard output as JSON.
     pub fn error(self, error: &Error) {
         let _ = write_error(&mut std::io::stderr().lock(), error);
+        self.error_document(error);
+    }
+
+    /// With `--json`, the error's document to standard output.
+    pub fn error_document(self, error: &Error) {
         if self.json {
             let document = serde_json::json!({ "error": {
                 "kind": error.kind().name(),
@@ -117,6 +117,20 @@ impl<T: Show> ShowJson for T {
 
     fn text(&self, out: &mut Vec<u8>) -> std::io::Result<()> {
         self.show(out)
+    }
+}
+
+/// To standard output. A reader that has seen enough is no failure.
+fn print(text: std::io::Result<Vec<u8>>) -> Result<()> {
+    let write = |text: Vec<u8>| {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(&text).and_then(|()| stdout.flush())
+    };
+    match text.and_then(write) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("write", std::path::Path::new("standard output"), e))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -10,11 +10,12 @@ impl Show for StoreDescription {
     fn show(&self, out: &mut dyn Write) -> Result<()> {
         writeln!(
             out,
-            "{} ({}, {}), {} collections",
+            "{} ({}, {}), {} collection{}",
             self.path.display(),
             self.release,
             bytes(self.bytes),
-            self.collections.len()
+            self.collections.len(),
+            if self.collections.len() == 1 { "" } else { "s" }
         )?;
         for c in &self.collections {
             let dimension =

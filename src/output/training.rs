@@ -66,7 +66,11 @@ fn show_header(out: &mut dyn Write, header: &Header) -> Result<()> {
 
 impl Show for Header {
     fn show(&self, out: &mut dyn Write) -> Result<()> {
-        show_header(out, self)
+        show_header(out, self)?;
+        for note in &self.notes {
+            writeln!(out, "  note: {note}")?;
+        }
+        Ok(())
     }
 }
 

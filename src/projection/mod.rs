@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
 use crate::measure::HeldOutReport;
-use crate::space::{Agreement, Space};
+use crate::space::{Agreement, Space, same_model};
 use fit::FitOptions;
 
 /// A fitted projection: from where, to where, how good, and the map itself.
@@ -170,10 +170,18 @@ impl Projection {
             error::Kind::Mismatch,
             format!("these vectors are not in the source space of the projection: {}", fields.join("; ")),
         )
-        .hint(format!(
-            "train a projection with `embedport train --source-model {} --target-model {}`",
-            found.model, target.model
-        )))
+        .hint(match same_model(&found.model, &source.model) {
+            // The model's name is then only what was assumed or declared; what is known says otherwise.
+            true => format!(
+                "check which model made them; train a projection from them with `embedport train --from STORE \
+                 --collection NAME --source-model MODEL --target-model {}`",
+                target.model
+            ),
+            false => format!(
+                "train a projection with `embedport train --source-model {} --target-model {}`",
+                found.model, target.model
+            ),
+        }))
     }
 }
 

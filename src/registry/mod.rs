@@ -123,6 +123,18 @@ impl Registry {
         self.save()
     }
 
+    /// Whether files in `folder`, which need not exist yet, could be added.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] if `folder` is not the folder of the registry and does not lie below it.
+    pub fn check_folder(&self, folder: &Path) -> Result<()> {
+        let (own, folder) = (resolved(self.folder())?, resolved(folder)?);
+        match folder.starts_with(&own) {
+            true => Ok(()),
+            false => Err(elsewhere(&folder, &own)),
+        }
+    }
+
     /// Entries that map `source` (and to `target`, if given): no known field of a space contradicts.
     /// Those whose spaces agree in every field come first.
     pub fn find(&self, source: &Space, target: Option<&Space>) -> Vec<&Entry> {
@@ -218,13 +230,7 @@ impl Registry {
         let relative = file.strip_prefix(&folder).ok().and_then(|p| {
             p.components().map(|c| c.as_os_str().to_str()).collect::<Option<Vec<_>>>().map(|c| c.join("/"))
         });
-        relative.ok_or_else(|| {
-            Error::new(
-                Kind::Usage,
-                format!("`{}` does not lie in the registry's folder `{}`", file.display(), folder.display()),
-            )
-            .hint("save projections beside the registry or below it")
-        })
+        relative.ok_or_else(|| elsewhere(&file, &folder))
     }
 
     fn save(&self) -> Result<()> {
@@ -240,6 +246,25 @@ impl From<(Projection, String)> for Resolved {
     fn from((projection, sha256): (Projection, String)) -> Self {
         Resolved { name: projection.header.name.clone(), sha256, projection }
     }
+}
+
+fn elsewhere(found: &Path, folder: &Path) -> Error {
+    Error::new(
+        Kind::Usage,
+        format!("`{}` does not lie in the registry's folder `{}`", found.display(), folder.display()),
+    )
+    .hint("save projections beside the registry or below it: choose another --output-dir, or a --registry there")
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+    for existing in absolute.ancestors() {
+        if let (Ok(found), Ok(rest)) = (existing.canonicalize(), absolute.strip_prefix(existing)) {
+            return Ok(found.join(rest));
+        }
+    }
+    Ok(absolute)
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<Entry>> {

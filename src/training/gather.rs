@@ -55,7 +55,7 @@ fn from_collection(
     differ(&source, target.space())?;
     let mut sample = collection::sample(store, collection, options.samples, target, context)?;
     clock.lap("reading texts and vectors");
-    enough(sample.ids.len(), "distinct texts with vectors")?;
+    enough(sample.ids.len(), "distinct texts with vectors", hint_for([target]))?;
     let mut notes = std::mem::take(&mut sample.notes);
     fewer_note(sample.ids.len(), options.samples, &mut notes);
 
@@ -113,7 +113,7 @@ fn from_texts(
         }
     }
     let (ids, texts): (Vec<String>, Vec<String>) = reservoir.into_items().into_iter().unzip();
-    enough(ids.len(), "distinct texts")?;
+    enough(ids.len(), "distinct texts", hint_for([side, target]))?;
     fewer_note(ids.len(), options.samples, &mut notes);
     let source = rows_of(side, &ids, &texts, SOURCE, context)?;
     clock.lap(SOURCE);
@@ -162,7 +162,7 @@ fn from_vectors(
             format!("{} ids were given for {} rows", ids.len(), rows.nrows()),
         ));
     }
-    enough(ids.len(), "pairs")?;
+    enough(ids.len(), "pairs", MORE_ROWS)?;
     let mut reservoir = Reservoir::new(options.samples);
     for (row, id) in ids.iter().enumerate() {
         reservoir.put(rank(context.seed, id), row);
@@ -173,7 +173,7 @@ fn from_vectors(
     fewer_note(chosen.len(), options.samples, &mut notes);
     let ids = chosen.iter().filter_map(|row| ids.get(*row).cloned()).collect();
     let pairs = Pairs::new(ids, rows.select(Axis(0), &chosen), target_rows.select(Axis(0), &chosen))?;
-    enough(pairs.len(), "distinct pairs")?;
+    enough(pairs.len(), "distinct pairs", MORE_ROWS)?;
     Ok(Gathered { pairs, source: space, origin: "paired vectors".into(), recheck: None, notes })
 }
 
@@ -215,14 +215,28 @@ fn embed(model: &dyn Embedder, texts: &[String], stage: &str, context: &Context<
     rows
 }
 
-fn enough(found: usize, what: &str) -> Result<()> {
+const MORE_ROWS: &str = "give more rows, of different texts; 1,000 or more are wanted";
+
+fn hint_for<'a, const N: usize>(sides: [&Side<'a>; N]) -> &'static str {
+    match sides.iter().any(|side| matches!(side, Side::ById { .. })) {
+        true => {
+            "the ids of the vectors have to be those of the texts: lines {\"id\": ..., \"vector\": [...]} in a .jsonl \
+                 file, or NAME.ids.txt beside NAME.npy"
+        }
+        false => {
+            "give more texts with --texts FILE, or none to use the bundled passages; 1,000 or more are wanted"
+        }
+    }
+}
+
+fn enough(found: usize, what: &str, hint: &str) -> Result<()> {
     match found >= FEWEST_PAIRS {
         true => Ok(()),
         false => Err(Error::new(
             Kind::Refused,
             format!("{found} {what} are too few to learn from, at least {FEWEST_PAIRS} are needed"),
         )
-        .hint("give more texts with --texts FILE, or none to use the bundled passages; 1,000 or more are wanted")),
+        .hint(hint)),
     }
 }
 

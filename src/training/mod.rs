@@ -177,7 +177,7 @@ pub struct Training {
 /// Draws pairs, fits a projection to them and measures it on held-out pairs. Writes nothing.
 ///
 /// # Errors
-/// [`Kind::Usage`] if the sides do not go together; [`Kind::Refused`] if there are too few texts or both spaces are
+/// [`Kind::Usage`] if the sides do not go together or the name is none; [`Kind::Refused`] if there are too few texts or both spaces are
 /// the same; [`Kind::Mismatch`] if the stored vectors are not those of the declared model (before anything is
 /// fitted) or dimensions differ; [`Kind::Damaged`] on values that are not finite; those of the models and the method.
 pub fn train(
@@ -190,6 +190,9 @@ pub fn train(
         let names: Vec<&str> = METHODS.iter().map(|m| m.name).collect();
         return Err(Error::new(Kind::NotFound, format!("there is no method `{}`", options.method))
             .hint(format!("the methods are: {}", names.join(", "))));
+    }
+    if let Some(name) = &options.name {
+        save::check_name(name)?;
     }
     let mut clock = Clock::new(context);
     let gathered = gather::gather(source, target, options, &mut clock, context)?;
@@ -208,7 +211,9 @@ pub fn train(
         Projection::fit(subject, &gathered.pairs, &options.method, options.held_out, &options.fit, context);
     context.progress.finish();
     clock.lap("fitting and measuring");
-    let projection = projection?;
+    let mut projection = projection?;
+    let doubts = projection.header.report.doubts();
+    projection.header.notes.extend(doubts);
     let mut notes = gathered.notes;
     notes.extend(projection.header.notes.iter().cloned());
     Ok(Training {

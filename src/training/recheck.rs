@@ -27,6 +27,8 @@ const LENGTH: f64 = 0.01;
 pub struct Variant {
     /// In words.
     pub name: String,
+    /// What to add to the declaration of the source model; empty for the model as declared.
+    pub declaration: String,
     /// Rows whose direction agrees.
     pub directions: usize,
     /// Rows whose length agrees too.
@@ -80,7 +82,8 @@ fn variants(
     context: &Context<'_>,
 ) -> Result<Vec<Variant>> {
     let space = model.space();
-    let document = compare(stored, model.embed(texts, Role::Document, context)?, "as declared");
+    let document =
+        compare(stored, model.embed(texts, Role::Document, context)?, "as declared", String::new());
     let fits = document.agreeing * 2 > texts.len();
     let only_length = document.directions * 2 > texts.len();
     let mut all = vec![document];
@@ -88,28 +91,35 @@ fn variants(
         return Ok(all);
     }
     if only_length {
-        let name = match is_unit(stored) {
-            true => "normalised to length 1",
-            false => "not normalised",
+        let (name, declaration) = match is_unit(stored) {
+            true => ("normalised to length 1", "normalised=true"),
+            false => ("not normalised", "normalised=false"),
         };
-        let first =
-            all.iter().map(|v| Variant { name: name.into(), agreeing: v.directions, ..v.clone() }).next();
+        let first = all.first().map(|v| Variant {
+            name: name.into(),
+            declaration: declaration.into(),
+            agreeing: v.directions,
+            ..v.clone()
+        });
         all.extend(first);
         return Ok(all);
     }
     if space.document_prompt != space.query_prompt {
-        all.push(compare(stored, model.embed(texts, Role::Query, context)?, "with the prompt for queries"));
+        let made = model.embed(texts, Role::Query, context)?;
+        let declaration = format!("document_prompt={}", space.query_prompt.as_deref().unwrap_or_default());
+        all.push(compare(stored, made, "with the prompt for queries", declaration));
     }
     if let Some(open) =
         with_prompt.filter(|_| space.document_prompt.as_deref().is_some_and(|p| !p.is_empty()))
     {
         let bare = open("")?;
-        all.push(compare(stored, bare.embed(texts, Role::Document, context)?, "without a prompt"));
+        let made = bare.embed(texts, Role::Document, context)?;
+        all.push(compare(stored, made, "without a prompt", "document_prompt=".to_owned()));
     }
     Ok(all)
 }
 
-fn compare(stored: ArrayView2<'_, f32>, made: Array2<f32>, name: &str) -> Variant {
+fn compare(stored: ArrayView2<'_, f32>, made: Array2<f32>, name: &str, declaration: String) -> Variant {
     let (mut directions, mut agreeing, mut sum, mut rows) = (0, 0, 0.0, 0usize);
     for (a, b) in stored.rows().into_iter().zip(made.rows()) {
         let dot = |x: ndarray::ArrayView1<'_, f32>, y: ndarray::ArrayView1<'_, f32>| -> f64 {
@@ -123,7 +133,7 @@ fn compare(stored: ArrayView2<'_, f32>, made: Array2<f32>, name: &str) -> Varian
         sum += cosine;
         rows += 1;
     }
-    Variant { name: name.into(), directions, agreeing, cosine: sum / rows.max(1) as f64 }
+    Variant { name: name.into(), declaration, directions, agreeing, cosine: sum / rows.max(1) as f64 }
 }
 
 fn is_unit(rows: ArrayView2<'_, f32>) -> bool {
@@ -156,19 +166,21 @@ pub(super) fn judge(
         "the vectors of collection `{}` are not what `{model}` makes of its texts: {} of {rows} agree, mean cosine {:.3}",
         collection.name, declared.agreeing, declared.cosine
     );
-    let found = recheck.better().map(|v| format!("they agree {} ({} of {rows})", v.name, v.agreeing));
+    let found = recheck
+        .better()
+        .map(|v| (format!("they agree {} ({} of {rows})", v.name, v.agreeing), v.declaration.as_str()));
     if accept {
         notes.push(match &found {
-            Some(found) => format!("accepted: {what}; {found}"),
+            Some((found, _)) => format!("accepted: {what}; {found}"),
             None => format!("accepted: {what}"),
         });
         return Ok(());
     }
     let error = Error::new(Kind::Mismatch, what);
     Err(match found {
-        Some(found) => error.hint(format!(
-            "{found}: declare it, for example --source-model `{model},normalised=false` or `{model},document_prompt=...`"
-        )),
+        Some((found, declaration)) => {
+            error.hint(format!("{found}: declare it with --source-model '{model},{declaration}'"))
+        }
         None => error.hint("name the model, prompt and pooling that made them as --source-model"),
     }
     .hint("--accept-mismatch trains on the stored vectors as they are; the source model is then only a name"))

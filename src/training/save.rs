@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::Training;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 use crate::projection::{Pairs, Projection};
 use crate::registry::Registry;
 use crate::space::Space;
 
+/// Longest name of a projection that is taken.
+const LONGEST_NAME: usize = 128;
 /// Longest part of a name that a model gives.
 const LONGEST_PART: usize = 48;
 
@@ -33,6 +35,18 @@ pub fn save(training: &Training, folder: &Path, registry: Option<&mut Registry>)
 /// Name of the file of a projection.
 pub fn file_name(projection: &Projection) -> String {
     format!("{}.safetensors", projection.header.name)
+}
+
+/// Whether a projection may be named so: it becomes the name of a file and a word on the command line.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if plain && !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with(['-', '.', '_']) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Usage, format!("`{}` cannot be the name of a projection", name.escape_debug()))
+        .hint(format!(
+            "give at most {LONGEST_NAME} letters, digits, `.`, `_` and `-`, with a letter or a digit first"
+        )))
 }
 
 /// A name for a projection: `SOURCE--TARGET-FINGERPRINT`, from the last components of the models and from all that
@@ -78,6 +92,16 @@ mod name_tests {
         let ridge = name(&source, &target, &pairs, "ridge");
         assert!(ridge.starts_with("all-minilm-l6-v2--my-own-model-2-"), "{ridge}");
         assert_ne!(ridge, name(&source, &target, &pairs, "gradient"));
+    }
+
+    #[test]
+    fn a_name_is_one_plain_word() {
+        for name in ["a", "0.b_C-d", &"x".repeat(LONGEST_NAME)] {
+            check_name(name).unwrap();
+        }
+        for name in ["", "-a", ".a", "_a", "a/b", "a\\b", "a b", "ä", "a\n", &"x".repeat(LONGEST_NAME + 1)] {
+            assert_eq!(check_name(name).unwrap_err().kind(), Kind::Usage, "{name}");
+        }
     }
 
     proptest! {

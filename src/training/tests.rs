@@ -93,7 +93,11 @@ fn the_prompt_that_made_the_vectors_is_named() {
     let new = new();
     let by_query = shelf(60, &old().prompted("query: ", ""));
     let error = train(source(&by_query, declared(&prompted())), &Side::Model(&new), &options(50), &context());
-    assert!(error.unwrap_err().hints()[0].contains("with the prompt for queries"));
+    assert_eq!(
+        error.unwrap_err().hints()[0],
+        "they agree with the prompt for queries (8 of 8): \
+         declare it with --source-model 'lab/old,document_prompt=query: '"
+    );
 
     let bare = shelf(60, &old());
     let model = prompted();
@@ -101,6 +105,7 @@ fn the_prompt_that_made_the_vectors_is_named() {
     let said = Declared { with_prompt: Some(&open), ..declared(&model) };
     let error = train(source(&bare, said), &Side::Model(&new), &options(50), &context()).unwrap_err();
     assert!(error.hints()[0].contains("without a prompt"), "{error:?}");
+    assert!(error.hints()[0].ends_with("'lab/old,document_prompt='"), "{error:?}");
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! The tables of the README are those of the program.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use common::*;
+use embedport::detect::Status;
+use embedport::error::Kind;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Rows of the table below a heading, without its head.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let section = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect();
+    section.lines().filter(|line| line.starts_with('|')).skip(2).map(cells).collect()
+}
+
+/// Words of a text between backticks.
+fn quoted(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn exit_codes() {
+    let said: BTreeMap<u8, String> = table("Exit codes")
+        .into_iter()
+        .filter_map(|row| Some((row[0].parse().ok()?, row[1].clone())))
+        .collect();
+    let codes: BTreeSet<u8> = Kind::ALL.iter().map(|k| k.exit_code()).chain([0]).collect();
+    assert_eq!(said.keys().copied().collect::<BTreeSet<u8>>(), codes);
+    for (kind, word) in [
+        (Kind::Usage, "usage"),
+        (Kind::NotFound, "not found"),
+        (Kind::Mismatch, "mismatch"),
+        (Kind::Damaged, "damaged"),
+        (Kind::Locked, "in use"),
+        (Kind::Verification, "verification"),
+        (Kind::Refused, "refused"),
+        (Kind::CannotWrite, "cannot write"),
+        (Kind::Unsupported, "not supported"),
+        (Kind::Network, "network"),
+        (Kind::Interrupted, "interrupted"),
+        (Kind::Io, "input/output"),
+        (Kind::Internal, "internal"),
+    ] {
+        assert!(said[&kind.exit_code()].contains(word), "{}: {said:?}", kind.name());
+    }
+    let help = outcome(program(&root()).arg("--help")).stdout;
+    let detect = table("Exit codes").into_iter().find(|row| row[0] == "`detect`").unwrap();
+    for (status, words) in [
+        (Status::Match, "match"),
+        (Status::DimensionMismatch, "dimension mismatch"),
+        (Status::ModelMismatch, "model mismatch"),
+        (Status::Unknown, "unknown"),
+        (Status::Unfinished, "unfinished migration"),
+    ] {
+        let wanted = format!("{} {words}", status.exit_code());
+        assert!(detect[1].contains(&wanted), "{wanted}");
+        assert!(help.contains(&wanted), "{wanted} in the help");
+    }
+}
+
+/// Every key in a document, at any depth.
+fn keys(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => object.iter().for_each(|(key, value)| {
+            found.insert(key.clone());
+            keys(value, found);
+        }),
+        Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+/// The documents of real runs, by the first cell of the README's rows.
+fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
+    copy_folder(&root().join("assets/demo/chroma"), &folder.join("db"));
+    write_npy(&folder.join("x.npy"), &Numbers(1).rows(3, 384));
+    let run = |line: &str| {
+        let mut arguments: Vec<&str> = line.split(' ').collect();
+        arguments.push("--json");
+        let seen = embedport(folder, &arguments);
+        assert!(!seen.stdout.is_empty(), "{line}: {}", seen.stderr);
+        seen.json()
+    };
+    let migrate = "migrate-collection --store db --collection tldr --projection all-minilm-l6-v2--static-256";
+    BTreeMap::from([
+        ("`inspect`", vec![run("inspect --store db")]),
+        (
+            "`train`",
+            vec![run("train --from db --collection tldr --target-model embedport/static-256 --samples 60")],
+        ),
+        ("`registry show`", vec![run("registry show static-256--all-minilm-l6-v2")]),
+        ("`registry list`, `check`", vec![run("registry list"), run("registry check")]),
+        ("`migrate-collection --dry-run`", vec![run(&format!("{migrate} --dry-run"))]),
+        ("`migrate-collection`", vec![run(&format!("{migrate} --yes"))]),
+        ("`verify`", vec![run("verify --store db")]),
+        ("`rollback`", vec![run("rollback --store db")]),
+        ("`detect`", vec![run("detect --store db --expect-dimension 7")]),
+        (
+            "`apply`",
+            vec![run("apply --projection all-minilm-l6-v2--static-256 --input x.npy --output y.npy")],
+        ),
+        ("`demo`", vec![run("demo")]),
+        ("any failure", vec![run("inspect --store nowhere"), run("inspect")]),
+    ])
+}
+
+#[test]
+fn json_keys() {
+    let folder = TempDir::new().unwrap();
+    let documents = documents(folder.path());
+    let rows = table("JSON");
+    assert_eq!(rows.len(), documents.len(), "a row without a run, or a run without a row");
+    for row in rows {
+        // A reference to another row names a command and no key.
+        let named = row[1].split("(as ").enumerate().map(|(i, part)| match i {
+            0 => part,
+            _ => part.split_once(')').unwrap().1,
+        });
+        let named: Vec<String> =
+            named.flat_map(quoted).map(|key| key.trim_end_matches("[]").to_owned()).collect();
+        for document in &documents[row[0].as_str()] {
+            let mut found = BTreeSet::new();
+            keys(document, &mut found);
+            for key in &named {
+                assert!(found.contains(key), "{}: no key `{key}`", row[0]);
+            }
+            for key in document.as_object().unwrap().keys() {
+                assert!(named.contains(key), "{}: the README does not name `{key}`", row[0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn flags_and_commands_that_the_readme_shows_exist() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let job = readme.split("\n## The job\n").nth(1).unwrap();
+    for line in
+        job.lines().take_while(|l| !l.starts_with("- ")).filter_map(|l| l.strip_prefix("    embedport "))
+    {
+        let mut words = line.split(' ');
+        let help = embedport(&root(), &[words.next().unwrap(), "--help"]).succeeds().stdout;
+        for flag in words.filter(|w| w.starts_with("--")) {
+            assert!(help.contains(flag), "{line}: no {flag}");
+        }
+    }
+}
