@@ -148,7 +148,7 @@ impl MigrationPlan {
                 "stop these programs (for Chroma also `chroma run` servers), then run the same command again",
             ));
         }
-        let mut warnings = Vec::new();
+        let mut warnings = map.header.report.doubts();
         let source_match = match_source(store, collection, map, options, &source_known_by, &mut warnings)?;
         let bytes_needed = store.rewrite_bytes(collection, map.target().dimension);
         let bytes_free = files::free_bytes(&description.path)?;

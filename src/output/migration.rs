@@ -51,7 +51,7 @@ impl Show for MigrationPlan {
         }
         writeln!(out, "  expected quality, measured on {} held-out pairs:", p.held_out.pairs)?;
         show_report(out, &p.held_out)?;
-        for warning in p.held_out.doubts().iter().chain(&self.warnings) {
+        for warning in &self.warnings {
             writeln!(out, "  warning: {warning}")?;
         }
         Ok(())
