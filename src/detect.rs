@@ -138,7 +138,7 @@ pub fn detect(
                 namespace: c.namespace.clone(),
                 records: c.count,
                 dimension: c.dimension,
-                model: recorded_model(c).map(str::to_owned),
+                model: c.recorded_model().map(str::to_owned),
                 status,
                 reason,
                 fix: fix(c, status, expectation, registry).map(|e| e.name.clone()),
@@ -150,10 +150,6 @@ pub fn detect(
         status: collections.iter().map(|c| c.status).max().unwrap_or(Status::Match),
         collections,
     })
-}
-
-fn recorded_model(collection: &Collection) -> Option<&str> {
-    collection.stamped.as_ref().map(|s| s.model.as_str()).or(collection.configured_model.as_deref())
 }
 
 /// Judges one collection. Pure.
@@ -170,7 +166,7 @@ fn judge(collection: &Collection, expectation: &Expectation) -> (Status, String)
             differences.iter().map(|d| format!("{} `{}`, wanted `{}`", d.field, d.found, d.wanted)).collect();
         return (Status::ModelMismatch, fields.join("; "));
     }
-    match (recorded_model(collection), expectation.model()) {
+    match (collection.recorded_model(), expectation.model()) {
         (Some(found), Some(wanted)) if !same_model(found, wanted) => {
             (Status::ModelMismatch, format!("made by `{found}`, wanted `{wanted}`"))
         }
@@ -193,7 +189,7 @@ fn fix<'a>(
     if !matches!(status, Status::ModelMismatch | Status::DimensionMismatch) {
         return None;
     }
-    let source = match (&collection.stamped, recorded_model(collection), collection.dimension) {
+    let source = match (&collection.stamped, collection.recorded_model(), collection.dimension) {
         (Some(space), _, _) => space.clone(),
         (None, Some(model), Some(dimension)) => Space::named(model, dimension),
         _ => return None,
@@ -286,7 +282,7 @@ pub fn ensure(
     }
     let options = PlanOptions { collection: collection.to_owned(), ..PlanOptions::default() };
     let plan = MigrationPlan::new(opened.as_ref(), &projection, &options, context)?;
-    if plan.target.compare(expected) != Agreement::Same && !plan.target.compare(expected).is_compatible() {
+    if !plan.target.compare(expected).is_compatible() {
         return Err(Error::new(Kind::Internal, "the projection found does not lead to the expected space"));
     }
     let report = migration::execute(plan, opened.as_mut(), &projection, None, context)?;

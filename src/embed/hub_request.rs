@@ -15,6 +15,7 @@ use super::hub::HubConfig;
 use super::hub_progress::Bar;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::platform::files;
 
 /// Transfers of one file before giving up; each goes on where the last broke off.
 const ATTEMPTS: u32 = 4;
@@ -238,7 +239,7 @@ fn check(path: &Path, blob: &Path, wanted: &Description) -> Result<()> {
         let mut hash = Sha256::new();
         let mut file = fs::File::open(path).map_err(|cause| Error::io("read", path, cause))?;
         std::io::copy(&mut file, &mut hash).map_err(|cause| Error::io("read", path, cause))?;
-        let hash: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let hash = files::hex(&hash.finalize());
         if hash != wanted.etag.to_lowercase() {
             return Err(damaged("its SHA-256 is not the announced one".to_owned()));
         }

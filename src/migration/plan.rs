@@ -238,10 +238,8 @@ fn source_space(
     options: &PlanOptions,
 ) -> Result<(Space, SourceKnowledge)> {
     let dimension = collection.dimension.unwrap_or(0);
-    if let (Some(declared), Some(recorded)) = (
-        &options.source_model,
-        collection.stamped.as_ref().map(|s| &s.model).or(collection.configured_model.as_ref()),
-    ) && !same_model(declared, recorded)
+    if let (Some(declared), Some(recorded)) = (&options.source_model, collection.recorded_model())
+        && !same_model(declared, recorded)
     {
         return Err(Error::new(
             Kind::Mismatch,

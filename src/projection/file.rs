@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::header::{FORMAT, Header};
 use super::kind::KINDS;
-use super::{HeldOut, Projection, hex};
+use super::{HeldOut, Projection};
 use crate::error::{self, Error, Result};
 use crate::platform::files;
 
@@ -37,7 +37,7 @@ impl Projection {
     pub fn save(&self, path: &Path) -> Result<String> {
         let bytes = self.to_bytes()?;
         files::write(path, &bytes)?;
-        Ok(hex(&Sha256::digest(&bytes)))
+        Ok(files::hex(&Sha256::digest(&bytes)))
     }
 
     /// Reads a projection and the SHA-256 of its file.
@@ -49,7 +49,7 @@ impl Projection {
         let projection = Self::from_bytes(&bytes)
             .map_err(|e| e.context(format!("projection file `{}`", path.display())))
             .map_err(|e| e.hint("nothing was opened or changed; get the file again, or train it again"))?;
-        Ok((projection, hex(&Sha256::digest(&bytes))))
+        Ok((projection, files::hex(&Sha256::digest(&bytes))))
     }
 
     /// The file as bytes.

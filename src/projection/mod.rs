@@ -198,9 +198,5 @@ fn finite(x: ArrayView2<'_, f32>, which: &str) -> Result<()> {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests;

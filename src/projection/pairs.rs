@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView1, Axis};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
+use crate::platform::files;
 use crate::{matrix, random};
 
 /// Row i of `source` and row i of `target` are the same text. No id and no source row occurs twice.
@@ -20,7 +21,7 @@ pub struct Pairs {
 /// Id of a pair whose text is known: the same text has the same id in training and in any store, and the id does
 /// not tell the text. Eight bytes of its SHA-256.
 pub fn text_key(text: &str) -> String {
-    format!("text:{}", super::hex(&Sha256::digest(text.as_bytes())[..8]))
+    format!("text:{}", files::hex(&Sha256::digest(text.as_bytes())[..8]))
 }
 
 impl Pairs {
@@ -152,7 +153,7 @@ impl Pairs {
             hash.update((id.len() as u64).to_le_bytes());
             hash.update(id);
         }
-        super::hex(&hash.finalize())
+        files::hex(&hash.finalize())
     }
 
     pub(super) fn select(&self, rows: &[usize]) -> Pairs {

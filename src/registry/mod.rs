@@ -193,7 +193,7 @@ impl Registry {
             let bytes = bytes.ok_or_else(|| {
                 Error::new(Kind::NotFound, format!("bundled projection `{}` has no file", entry.name))
             })?;
-            (Projection::from_bytes(bytes)?, crate::projection::hex(&Sha256::digest(bytes)))
+            (Projection::from_bytes(bytes)?, files::hex(&Sha256::digest(bytes)))
         } else {
             Projection::load(&self.folder().join(inside(&entry.file)?))?
         };

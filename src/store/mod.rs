@@ -83,6 +83,13 @@ pub struct Collection {
     pub unsupported: Option<String>,
 }
 
+impl Collection {
+    /// Model that made the vectors, as far as the store records it: by stamp, else by its configuration.
+    pub fn recorded_model(&self) -> Option<&str> {
+        self.stamped.as_ref().map(|s| s.model.as_str()).or(self.configured_model.as_deref())
+    }
+}
+
 /// The whole store as found.
 #[derive(Clone, Debug, Serialize)]
 pub struct StoreDescription {

@@ -54,7 +54,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 pub(super) fn name(source: &Space, target: &Space, pairs: &Pairs, how: &str) -> String {
     let all = [source.fingerprint(), target.fingerprint(), pairs.ids_sha256(), how.to_owned()].join("/");
     let digest = Sha256::digest(all.as_bytes());
-    let fingerprint: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let fingerprint = files::hex(&digest[..4]);
     format!("{}--{}-{fingerprint}", slug(&source.model), slug(&target.model))
 }
 
