@@ -9,7 +9,7 @@ use embedport::error::Kind;
 use embedport::platform::fault;
 use embedport::store::{Changes, Since, VectorStore};
 use ndarray::Array2;
-use support::{Made, collection, contents, rewrite, run, save_npy};
+use support::{Made, collection, contents, copy_folder, rewrite, run, save_npy};
 
 /// How the records of a database came to be where they are.
 const QUEUE_ONLY: &[&str] =
@@ -436,16 +436,5 @@ fn the_embedding_function_follows_the_model() {
         );
         let error = get("default").to_string();
         assert!(error.contains("openai"), "{error}");
-    }
-}
-
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).expect("folder");
-    for entry in std::fs::read_dir(from).expect("list").map(|e| e.expect("entry")) {
-        if entry.path().is_dir() {
-            copy_folder(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
-        }
     }
 }

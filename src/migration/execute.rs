@@ -154,6 +154,7 @@ impl Run<'_> {
             space: projection.target().clone(),
             migration: self.journal.migration.clone(),
             folder: self.folder.clone(),
+            index: crate::store::IndexChoice::default(),
         };
         files::create_folder(&self.folder)?;
         let mut rewrite = store.rewrite(&self.collection, &target)?;

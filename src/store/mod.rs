@@ -131,6 +131,19 @@ pub trait Records {
     fn next_batch(&mut self, max: usize) -> Result<Option<Batch>>;
 }
 
+/// How a rewrite comes by its neighbour graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexChoice {
+    /// Keep the graph if searches through it find as much as before, else rebuild it.
+    #[default]
+    Auto,
+    /// Keep the graph of the source and repair it for the new vectors.
+    Keep,
+    /// Build a new one.
+    Rebuild,
+}
+
 /// What a rewrite is to produce.
 #[derive(Clone, Debug)]
 pub struct RewriteTarget {
@@ -140,6 +153,8 @@ pub struct RewriteTarget {
     pub migration: String,
     /// Folder that belongs to this migration alone; backups go into its `backup/`.
     pub folder: PathBuf,
+    /// How to come by the neighbour graph.
+    pub index: IndexChoice,
 }
 
 /// What was kept for the way back.

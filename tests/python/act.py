@@ -14,9 +14,8 @@ import chromadb
 from chromadb.config import Settings
 
 
-def client(path, database=None):
-    kw = {"database": database} if database else {}
-    return chromadb.PersistentClient(path=path, settings=Settings(anonymized_telemetry=False), **kw)
+def client(path, **where):
+    return chromadb.PersistentClient(path=path, settings=Settings(anonymized_telemetry=False), **where)
 
 
 def dump(db, truth, out):
@@ -29,7 +28,7 @@ def dump(db, truth, out):
         if not name.endswith(".json"):
             continue
         t = json.load(open(os.path.join(truth, name)))
-        col = client(copy, t["database"]).get_collection(t["collection"], embedding_function=None)
+        col = client(copy, tenant=t["tenant"], database=t["database"]).get_collection(t["collection"], embedding_function=None)
         g = col.get(include=["embeddings", "documents", "metadatas"])
         records = {i: [np.asarray(e, np.float32).tobytes().hex(), d, m] for i, e, d, m in
                    zip(g["ids"], g["embeddings"], g["documents"], g["metadatas"])}
@@ -38,7 +37,7 @@ def dump(db, truth, out):
         for q in V[:: max(1, len(V) // 15)]:
             r = col.query(query_embeddings=[q.tolist()], n_results=5, include=["distances"])
             answers.append([r["ids"][0], [round(x, 4) for x in r["distances"][0]]])
-        found[t["collection"]] = {"count": col.count(), "records": records, "answers": answers}
+        found[name] = {"count": col.count(), "records": records, "answers": answers}
     shutil.rmtree(tmp, ignore_errors=True)
     json.dump(found, open(out, "w"), sort_keys=True)
 

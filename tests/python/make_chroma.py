@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Build a local persistent Chroma test database with whatever chromadb release is
-installed in the running interpreter (used with 1.0.20 and 1.5.9).
+installed in the running interpreter (used with 0.4.24, 0.5.23, 0.6.3, 1.0.20 and 1.5.9).
 
 Writes   OUT/db/                the database (chroma.sqlite3 + segment directories)
-         OUT/truth/NAME.json    what collection NAME must contain: ids in order, documents,
-                                metadatas, space, dim, release, options used
-         OUT/truth/NAME.npy     float32 vectors, row i belongs to ids[i] (as given to Chroma)
+         OUT/truth/KEY.json     what a collection must contain: ids in order, documents, metadatas, space,
+                                dim, release, options used; KEY is its name unless that is not unique
+         OUT/truth/KEY.npy      float32 vectors, row i belongs to ids[i] (as given to Chroma)
 
 Every collection goes through: adds in batches -> updates / upserts / deletes -> an
 "unsynced tail" of adds that stays below the sync threshold.
@@ -35,10 +35,30 @@ def make_meta(rng, i):
     return {"n": i, "score": round(rng.random(), 6), "tag": rng.choice(WORDS), "even": i % 2 == 0}
 
 
-def open_client(path):
+ODD_IDS = ["nul\0inside", "\N{GRINNING FACE} \N{FAMILY}\N{ZERO WIDTH JOINER}\N{DOG FACE}", "e\u0301 is not \u00e9", "\u00e9",
+           " blank ", "quote'\"`;--", "line\nbreak\r\ttab", "\u202eright to left", "\U0010ffff", "%_like_%", "x" * 300, "y" * 70000]
+
+
+def open_client(path, tenant=None, database=None):
     import chromadb
     from chromadb.config import Settings
-    return chromadb.PersistentClient(path=path, settings=Settings(anonymized_telemetry=False))
+    where = {k: v for k, v in (("tenant", tenant), ("database", database)) if v}
+    return chromadb.PersistentClient(path=path, settings=Settings(anonymized_telemetry=False), **where)
+
+
+def in_a_child(act):
+    """Runs act() in a process of its own; chromadb is imported, but no client is open yet."""
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+            os._exit(0)
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+    if os.waitpid(child, 0)[1] != 0:
+        sys.exit("the child failed")
 
 
 def create(client, name, space, a):
@@ -80,6 +100,10 @@ def main():
     p.add_argument("--extra", type=int, default=0, help="further collections (other spaces and dims) in the same file")
     p.add_argument("--empty", action="store_true", help="also make a collection that never got a record")
     p.add_argument("--tenant-db", action="store_true", help="also make a collection in a second database")
+    p.add_argument("--same-name", action="store_true", help="also make collections of the main one's name in a second database and a second tenant")
+    p.add_argument("--emptied", action="store_true", help="also make a collection whose records are all deleted")
+    p.add_argument("--odd-ids", action="store_true", help="give the first records ids with NUL, emoji, 70,000 bytes and so on")
+    p.add_argument("--journal", default="delete", choices=["delete", "wal"], help="SQLite's journal mode")
     p.add_argument("--interleave", action="store_true", help="mix the writes of all collections in the shared queue")
     p.add_argument("--updates", type=int, default=0, help="records whose vector is changed by update()")
     p.add_argument("--upserts", type=int, default=0, help="records whose vector is changed by upsert()")
@@ -110,40 +134,50 @@ def main():
     db = os.path.join(a.out, "db")
     truth = os.path.join(a.out, "truth")
     os.makedirs(truth)
-    if a.keep_wal:
-        # the setting is read once per process, so let a child create the file first
-        import sqlite3, subprocess
-        subprocess.run([sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import make_chroma; "
-                        "make_chroma.open_client(sys.argv[2])", os.path.dirname(os.path.abspath(__file__)), db], check=True,
-                       env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
+    if a.keep_wal or a.journal != "delete":
+        # the purge setting is read once per process, so let a child create the file first
+        import sqlite3
+        in_a_child(lambda: open_client(db))
         c = sqlite3.connect(os.path.join(db, "chroma.sqlite3"))
-        if c.execute("select count(*) from sqlite_master where name='embeddings_queue_config'").fetchone()[0]:
+        c.execute("pragma journal_mode = %s" % a.journal)
+        if a.keep_wal and c.execute("select count(*) from sqlite_master where name='embeddings_queue_config'").fetchone()[0]:
             c.execute("insert or replace into embeddings_queue_config(id,config_json_str) values (1,?)",
                       (json.dumps({"automatically_purge": False, "_type": "EmbeddingsQueueConfigurationInternal"}),))
             c.commit()
         c.close()
     client = open_client(db)
 
-    plan = [(a.name, a.space, None, client)]
+    default = ("default_tenant", "default_database")
+    plan = [(a.name, a.name, a.space, None, client) + default]      # key, name, space, dim, client, tenant, database
     spaces = ["cosine", "ip", "l2"]
     for i in range(a.extra):
-        plan.append(("extra%d" % i, spaces[i % 3], 16 + 8 * i, client))
-    if a.tenant_db:
-        if hasattr(chromadb, "AdminClient"):
-            from chromadb.config import Settings
-            st = Settings(anonymized_telemetry=False, is_persistent=True, persist_directory=db)
-            chromadb.AdminClient(st).create_database("second_db")
-            c2 = chromadb.PersistentClient(path=db, settings=Settings(anonymized_telemetry=False), database="second_db")
-            plan.append(("other", "cosine", 24, c2))
+        plan.append(("extra%d" % i, "extra%d" % i, spaces[i % 3], 16 + 8 * i, client) + default)
+    if a.tenant_db or a.same_name:
+        from chromadb.config import Settings
+        admin = chromadb.AdminClient(Settings(anonymized_telemetry=False, is_persistent=True, persist_directory=db))
+        admin.create_database("second_db")
+        second = ("default_tenant", "second_db")
+        if a.tenant_db:
+            plan.append(("other", "other", "cosine", 24, open_client(db, *second)) + second)
+        if a.same_name:
+            plan.append((a.name + ".second_db", a.name, "ip", 20, open_client(db, *second)) + second)
+            admin.create_tenant("second_tenant")
+            admin.create_database("its_db", tenant="second_tenant")
+            its = ("second_tenant", "its_db")
+            plan.append((a.name + ".second_tenant", a.name, "l2", 12, open_client(db, *its)) + its)
     if a.empty:
         create(client, "empty_one", "l2", a)
+    if a.emptied:
+        gone = create(client, "emptied_one", "l2", a)
+        gone.add(ids=["gone-%d" % i for i in range(150)], embeddings=clustered(150, 9, 1).tolist())
+        gone.delete(ids=["gone-%d" % i for i in range(150)])
 
     class Job:
         pass
     jobs = []
-    for k, (name, space, dim, cl) in enumerate(plan):
+    for k, (key, name, space, dim, cl, tenant, database) in enumerate(plan):
         j = Job()
-        j.name, j.space, j.k = name, space, k
+        j.key, j.name, j.space, j.k, j.tenant, j.database = key, name, space, k, tenant, database
         total = a.n + a.tail
         if k == 0 and a.vectors:
             v = np.load(a.vectors).astype(np.float32)
@@ -159,7 +193,7 @@ def main():
         jobs.append(j)
 
     def put(j, lo, hi):
-        ids = ["%s-%05d" % (j.name, i) for i in range(lo, hi)]
+        ids = [ODD_IDS[i] if a.odd_ids and i < len(ODD_IDS) else "%s-%05d" % (j.name, i) for i in range(lo, hi)]
         metas = [make_meta(j.rng, i) for i in range(lo, hi)]
         docs = [None if a.no_docs and i % a.no_docs == 0 else make_doc(j.rng, i) for i in range(lo, hi)]
         for grp in (True, False):          # Chroma wants documents for all records of a call or for none
@@ -238,12 +272,12 @@ def main():
                 del j.state[i]
     for j in jobs:
         ids = list(j.state)
-        np.save(os.path.join(truth, j.name + ".npy"), np.stack([j.state[i][0] for i in ids]))
-        with open(os.path.join(truth, j.name + ".json"), "w") as f:
+        np.save(os.path.join(truth, j.key + ".npy"), np.stack([j.state[i][0] for i in ids]))
+        with open(os.path.join(truth, j.key + ".json"), "w") as f:
             json.dump({"release": a.release, "collection": j.name, "collection_id": str(j.col.id), "space": j.space,
                        "dim": j.dim, "ids": ids, "documents": [j.state[i][1] for i in ids],
                        "metadatas": [j.state[i][2] for i in ids],
-                       "database": "second_db" if j.name == "other" else "default_database",
+                       "tenant": j.tenant, "database": j.database,
                        "options": {k: v for k, v in vars(a).items() if k != "out"}}, f)
     print(json.dumps({"release": a.release, "seconds": round(time.time() - t0, 2),
                       "collections": [{"name": j.name, "space": j.space, "dim": j.dim, "live": len(j.state)} for j in jobs]}))

@@ -1,17 +1,20 @@
 //! Real Chroma databases for tests: made, asked and checked by the Python programs in `tests/python`.
 
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod python;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use embedport::context::{Cancel, Context, Silent};
 use embedport::space::Space;
-use embedport::store::{self, Backup, Collection, RewriteTarget, VectorStore};
+use embedport::store::{self, Backup, Collection, IndexChoice, RewriteTarget, VectorStore};
 use ndarray::Array2;
 use serde_json::Value;
+
+pub use python::{python, run, try_run};
 
 static CANCEL: Cancel = Cancel::new();
 
@@ -24,33 +27,6 @@ pub fn context() -> Context<'static> {
         [7; 16]
     }
     Context { seed: 3, progress: &Silent, cancel: &CANCEL, now: &now, entropy: &entropy }
-}
-
-/// The interpreter with chromadb `release`.
-///
-/// # Panics
-/// If it is not there: a test that needs real Chroma must not pass without it.
-pub fn python(release: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = std::env::var_os("EMBEDPORT_VENV").map_or_else(|| root.join(".venv"), PathBuf::from);
-    let python = folder.join(format!("chroma-{release}/bin/python"));
-    assert!(python.exists(), "no {}: run tests/setup.sh", python.display());
-    python
-}
-
-/// Runs a program of `tests/python` and returns its last line of output.
-pub fn run(release: &str, program: &str, arguments: &[&str]) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(program);
-    let output = Command::new(python(release))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .arg(script)
-        .args(arguments)
-        .output()
-        .expect("python runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {text}\n{errors}");
-    text.lines().last().unwrap_or_default().to_owned()
 }
 
 /// A made database with what must be in it.
@@ -91,31 +67,42 @@ impl Made {
         serde_json::from_slice(&fs::read(out).expect("dump")).expect("JSON")
     }
 
-    /// Checks `collection` against `vectors` and every other collection against its own truth.
-    pub fn check(&self, collection: &str, vectors: Option<&Path>, more: &[&str]) {
-        let text = |path: &Path| path.to_str().expect("text").to_owned();
-        let mut arguments = vec![text(&self.database()), text(&self.truth(collection))];
-        if let Some(vectors) = vectors {
-            arguments.extend(["--vectors".to_owned(), text(vectors)]);
-        }
-        for entry in fs::read_dir(self.truths()).expect("truths") {
-            let path = entry.expect("entry").path();
-            if path.extension().is_some_and(|e| e == "json") && path != self.truth(collection) {
-                arguments.extend(["--also".to_owned(), text(&path)]);
-            }
-        }
-        arguments.extend(more.iter().map(|m| (*m).to_owned()));
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        run(self.release, "check_chroma.py", &arguments);
+    /// Checks the collection of a truth against `vectors` and every other collection against its own truth.
+    pub fn check(&self, key: &str, vectors: Option<&Path>, more: &[&str]) {
+        check(self.release, &self.database(), &self.truths(), key, vectors, more).expect("in order");
     }
-
     /// Ids of a truth in its order.
-    pub fn ids(&self, collection: &str) -> Vec<String> {
-        let truth: Value =
-            serde_json::from_slice(&fs::read(self.truth(collection)).expect("truth")).expect("JSON");
+    pub fn ids(&self, key: &str) -> Vec<String> {
+        let truth: Value = serde_json::from_slice(&fs::read(self.truth(key)).expect("truth")).expect("JSON");
         let ids = truth["ids"].as_array().expect("ids");
         ids.iter().map(|id| id.as_str().expect("text").to_owned()).collect()
     }
+}
+
+/// Lets real chromadb `release` check a copy of `database`: the collection of the truth `key` against
+/// `vectors`, every other one against its own truth. See `check_chroma.py`.
+pub fn check(
+    release: &str,
+    database: &Path,
+    truths: &Path,
+    key: &str,
+    vectors: Option<&Path>,
+    more: &[&str],
+) -> Result<String, String> {
+    let text = |path: &Path| path.to_str().expect("text").to_owned();
+    let truth = truths.join(format!("{key}.json"));
+    let mut arguments = vec![text(database), text(&truth)];
+    if let Some(vectors) = vectors {
+        arguments.extend(["--vectors".to_owned(), text(vectors)]);
+    }
+    for path in fs::read_dir(truths).expect("truths").map(|entry| entry.expect("entry").path()) {
+        if path.extension().is_some_and(|e| e == "json") && path != truth {
+            arguments.extend(["--also".to_owned(), text(&path)]);
+        }
+    }
+    arguments.extend(more.iter().map(|m| (*m).to_owned()));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    try_run(release, "check_chroma.py", &arguments)
 }
 
 /// One collection by name.
@@ -138,36 +125,44 @@ pub fn target(folder: &Path, migration: &str, dimension: usize) -> RewriteTarget
         space: Space::named("test/target", dimension),
         migration: migration.to_owned(),
         folder: folder.join(".embedport").join(migration),
+        index: IndexChoice::default(),
     }
 }
 
-/// New vectors by id, and the backup.
+/// Old and new vectors by id, and the backup.
 pub struct Rewritten {
+    pub sources: HashMap<String, Vec<f32>>,
     pub vectors: HashMap<String, Vec<f32>>,
     pub backup: Backup,
 }
 
-/// Sends a whole collection through `map`, checking what can be seen before the commit.
+/// Sends the one collection of this name through `map`, checking what can be seen before the commit.
 pub fn rewrite(store: &mut dyn VectorStore, name: &str, migration: &str, dimension: usize) -> Rewritten {
     let collection = collection(store, name);
     let target = target(&store.describe().expect("described").path, migration, dimension);
-    let map = map(collection.dimension.expect("records"), dimension);
-    let digest = store.content_digest(&collection).expect("digest");
-    let mut rewrite = store.rewrite(&collection, &target).expect("free");
+    rewrite_as(store, &collection, &target)
+}
+
+/// As [`rewrite`], for any collection and target.
+pub fn rewrite_as(store: &mut dyn VectorStore, collection: &Collection, target: &RewriteTarget) -> Rewritten {
+    let map = map(collection.dimension.expect("records"), target.space.dimension);
+    let digest = store.content_digest(collection).expect("digest");
+    let mut rewrite = store.rewrite(collection, target).expect("free");
     let backup = rewrite.back_up().expect("backup");
-    let mut vectors = HashMap::new();
+    let (mut sources, mut vectors) = (HashMap::new(), HashMap::new());
     while let Some(batch) = rewrite.next_batch(97, false).expect("records") {
         let new = batch.vectors.dot(&map);
         rewrite.put(&batch.ids, new.view()).expect("put");
-        vectors.extend(batch.ids.into_iter().zip(new.outer_iter().map(|row| row.to_vec())));
+        let rows = |rows: &Array2<f32>| rows.outer_iter().map(|row| row.to_vec()).collect::<Vec<_>>();
+        sources.extend(batch.ids.iter().cloned().zip(rows(&batch.vectors)));
+        vectors.extend(batch.ids.into_iter().zip(rows(&new)));
     }
     rewrite.seal(&context()).expect("sealed");
     let mut written = rewrite.written().expect("files");
     let mut count = 0;
     while let Some(batch) = written.next_batch(500).expect("readable") {
         for (id, found) in batch.ids.iter().zip(batch.vectors.outer_iter()) {
-            let largest = vectors[id].iter().fold(0f32, |a, b| a.max(b.abs()));
-            assert!(found.iter().zip(&vectors[id]).all(|(a, b)| (a - b).abs() <= 1e-6 * largest), "{id}");
+            assert!(near(&found.to_vec(), &vectors[id], 1e-6), "{id}");
             count += 1;
         }
     }
@@ -175,8 +170,38 @@ pub fn rewrite(store: &mut dyn VectorStore, name: &str, migration: &str, dimensi
     assert_eq!(count, vectors.len());
     assert_eq!(rewrite.content_digest().expect("digest"), digest);
     rewrite.commit().expect("committed");
-    assert_eq!(store.content_digest(&collection).expect("digest"), digest);
-    Rewritten { vectors, backup }
+    assert_eq!(store.content_digest(collection).expect("digest"), digest);
+    Rewritten { sources, vectors, backup }
+}
+
+/// Whether no component differs by more than `share` of the largest.
+pub fn near(a: &[f32], b: &[f32], share: f32) -> bool {
+    let largest = b.iter().fold(0f32, |a, b| a.max(b.abs()));
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= share * largest)
+}
+
+/// Reads a float32 .npy of two axes.
+pub fn load_npy(path: &Path) -> Vec<Vec<f32>> {
+    let bytes = fs::read(path).expect("readable");
+    let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = String::from_utf8_lossy(&bytes[10..start]);
+    assert!(header.contains("'<f4'") && header.contains("'fortran_order': False"), "{header}");
+    let shape = header.split(['(', ')']).nth(1).expect("shape");
+    let dimension: usize = shape.split(", ").nth(1).expect("two axes").parse().expect("number");
+    let (values, _) = bytes[start..].as_chunks::<4>();
+    let values: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    values.chunks_exact(dimension).map(<[f32]>::to_vec).collect()
+}
+
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("folder");
+    for entry in fs::read_dir(from).expect("list").map(|e| e.expect("entry")) {
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
+    }
 }
 
 /// Writes a float32 .npy, row i for `ids[i]`.

@@ -42,6 +42,14 @@ impl ChromaStore {
         connection
             .execute_batch("PRAGMA synchronous = EXTRA; PRAGMA foreign_keys = OFF")
             .doing("set up the tables")?;
+        // With a write-ahead log an exclusive transaction lets readers in, and a Chroma that reads now would
+        // go on with what it read after the switch. In this mode the file is this connection's alone.
+        let journal: String = connection
+            .query_row("PRAGMA main.journal_mode", [], |row| row.get(0))
+            .doing("look at the journal")?;
+        if journal == "wal" {
+            connection.execute_batch("PRAGMA main.locking_mode = EXCLUSIVE").doing("set up the tables")?;
+        }
         if let Some(rows) = attached {
             changes::attach(&connection, rows)?;
         }

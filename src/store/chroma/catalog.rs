@@ -36,7 +36,7 @@ pub(super) struct Entry {
     pub queue_last: Option<i64>,
     /// Bytes of its vectors in the queue.
     pub queue_bytes: u64,
-    /// How far the index has read the queue.
+    /// How far the index has read the queue, as the table has it; before 0.5.6 only its pickle does.
     pub vector_seq: Option<i64>,
     /// How far the metadata tables have.
     pub metadata_seq: Option<i64>,
@@ -69,9 +69,10 @@ pub(super) fn read(connection: &Connection, release: Release) -> Result<Vec<Entr
     };
     let join = if release.has_databases() { "LEFT JOIN databases d ON d.id = c.database_id" } else { "" };
     let sql = format!(
-        "SELECT c.id, c.name, {place}, c.dimension, {}, {} FROM collections c {join} ORDER BY 3, 2, 1",
+        "SELECT c.id, c.name, {place}, c.dimension, {}, {}, {} FROM collections c {join} ORDER BY 3, 2, 1",
         or_null(release.has_config(), "c.config_json_str"),
         or_null(release.has_schema(), "c.schema_str"),
+        or_null(release.has_topics(), "c.topic"),
     );
     let mut statement = connection.prepare(&sql).doing("list the collections")?;
     let mut rows = statement.query([]).doing("list the collections")?;
@@ -124,6 +125,7 @@ fn entry(connection: &Connection, release: Release, queues: &[Queue], row: &Row<
         config: config_json.as_ref(),
         segment: hnsw_keys(connection, "segment_metadata", "segment_id", &vector)?,
         collection: hnsw_keys(connection, "collection_metadata", "collection_id", &id)?,
+        rust: release.is_rust(),
     };
     let settings = sources.settings().unwrap_or_else(|why| {
         unsupported.get_or_insert(why);
@@ -133,14 +135,21 @@ fn entry(connection: &Connection, release: Release, queues: &[Queue], row: &Row<
         Some(schema) => schema.pointer("/keys/#embedding/float_list/vector_index/config/embedding_function"),
         None => config_json.as_ref().and_then(|c| c.get("embedding_function")),
     };
+    let topic: Option<String> = row.get(6).doing(doing)?;
     let suffix = format!("/{id}");
-    let queue = queues.iter().find(|q| q.topic.ends_with(&suffix));
+    let queue = queues.iter().find(|q| match &topic {
+        Some(topic) => q.topic == *topic,
+        None => q.topic.ends_with(&suffix),
+    });
+    let topic = topic
+        .or_else(|| queue.map(|q| q.topic.clone()))
+        .unwrap_or_else(|| format!("persistent://default/default/{id}"));
     Ok(Entry {
         name: row.get(1).doing(doing)?,
         namespace: row.get(2).doing(doing)?,
         dimension: dimension.and_then(|d| usize::try_from(d).ok()).filter(|d| *d > 0),
         function: EmbeddingFunction::parse(function),
-        topic: queue.map_or_else(|| format!("persistent://default/default/{id}"), |q| q.topic.clone()),
+        topic,
         queue_last: queue.map(|q| q.last),
         queue_bytes: queue.map_or(0, |q| q.bytes),
         vector_seq: max_seq_id(connection, &vector)?,

@@ -31,6 +31,7 @@ pub(super) fn is_kept(connection: &Connection, table: &str) -> Result<bool> {
 /// again, with texts, metadata and full-text entries.
 pub(super) fn restore(connection: &Connection, entry: &Entry) -> Result<()> {
     let arrays = sql::has_table(connection, "embedding_metadata_array")?;
+    let fulltext = FullText::of(connection)?;
     connection.execute_batch("CREATE TEMP TABLE touched (id INTEGER PRIMARY KEY)").doing(DOING)?;
     connection
         .execute(
@@ -40,8 +41,7 @@ pub(super) fn restore(connection: &Connection, entry: &Entry) -> Result<()> {
             [&entry.metadata],
         )
         .doing(DOING)?;
-    let mut tables =
-        vec![("embedding_metadata", "id"), ("embedding_fulltext_search", "rowid"), ("embeddings", "id")];
+    let mut tables = vec![("embedding_metadata", "id"), (fulltext.table, fulltext.key), ("embeddings", "id")];
     if arrays {
         tables.push(("embedding_metadata_array", "id"));
     }
@@ -52,7 +52,7 @@ pub(super) fn restore(connection: &Connection, entry: &Entry) -> Result<()> {
     }
     connection.execute_batch("DROP TABLE touched").doing(DOING)?;
     for key in missing(connection, entry)? {
-        put_back(connection, key)?;
+        put_back(connection, &fulltext, key)?;
     }
     Ok(())
 }
@@ -70,7 +70,7 @@ fn missing(connection: &Connection, entry: &Entry) -> Result<Vec<i64>> {
 }
 
 /// Puts one saved record back, under its old key unless another collection's record has taken that since.
-fn put_back(connection: &Connection, saved: i64) -> Result<()> {
+fn put_back(connection: &Connection, fulltext: &FullText, saved: i64) -> Result<()> {
     let key: i64 = connection
         .prepare_cached(
             "SELECT CASE WHEN EXISTS (SELECT 1 FROM main.embeddings WHERE id = ?1) \
@@ -94,13 +94,36 @@ fn put_back(connection: &Connection, saved: i64) -> Result<()> {
             .execute(params![key, saved])
             .doing(DOING)?;
     }
+    let FullText { table, key: column } = fulltext;
+    // 0.4 leaves the entry of a deleted record behind.
     connection
-        .prepare_cached(
-            "INSERT INTO main.embedding_fulltext_search (rowid, string_value) SELECT ?1, string_value \
-             FROM kept.embedding_metadata WHERE id = ?2 AND key = 'chroma:document' AND string_value IS NOT NULL",
-        )
+        .prepare_cached(&format!("DELETE FROM main.{table} WHERE {column} = ?1"))
+        .doing(DOING)?
+        .execute([key])
+        .doing(DOING)?;
+    connection
+        .prepare_cached(&format!(
+            "INSERT INTO main.{table} ({column}, string_value) SELECT ?1, string_value \
+             FROM kept.embedding_metadata WHERE id = ?2 AND key = 'chroma:document' AND string_value IS NOT NULL"
+        ))
         .doing(DOING)?
         .execute(params![key, saved])
         .doing(DOING)
         .map(drop)
+}
+
+/// The full-text table and its column with `embeddings.id`.
+struct FullText {
+    table: &'static str,
+    key: &'static str,
+}
+
+impl FullText {
+    /// Up to 0.4.9 (metadb migration 2) it was another one.
+    fn of(connection: &Connection) -> Result<FullText> {
+        Ok(match sql::has_table(connection, "embedding_fulltext_search")? {
+            true => FullText { table: "embedding_fulltext_search", key: "rowid" },
+            false => FullText { table: "embedding_fulltext", key: "id" },
+        })
+    }
 }

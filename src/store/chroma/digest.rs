@@ -18,9 +18,10 @@ pub(super) fn content(connection: &Connection, release: Release, segment: &str) 
         "SELECT e.embedding_id FROM embeddings e WHERE +e.segment_id = ?1 ORDER BY e.id",
         segment,
     )?;
+    let boolean = if release.has_booleans() { "m.bool_value" } else { "NULL" };
     let metadata = |table: &str, order: &str| {
         format!(
-            "SELECT e.embedding_id, m.key, m.string_value, m.int_value, m.float_value, m.bool_value \
+            "SELECT e.embedding_id, m.key, m.string_value, m.int_value, m.float_value, {boolean} \
              FROM embeddings e CROSS JOIN {table} m ON m.id = e.id WHERE +e.segment_id = ?1 ORDER BY e.id, {order}"
         )
     };

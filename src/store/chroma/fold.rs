@@ -52,9 +52,13 @@ pub(super) fn switch(connection: &Connection, release: Release, entry: &Entry, s
     for segment in [&entry.vector, &stamp.segment, &entry.metadata] {
         connection.execute("DELETE FROM max_seq_id WHERE segment_id = ?1", [segment]).doing(doing)?;
     }
-    for segment in [&stamp.segment, &entry.metadata] {
+    let counted = Some(&stamp.segment).filter(|_| release.counts_in_table());
+    for segment in counted.into_iter().chain([&entry.metadata]) {
         connection
-            .execute("INSERT INTO max_seq_id (segment_id, seq_id) VALUES (?1, ?2)", params![segment, last])
+            .execute(
+                "INSERT INTO max_seq_id (segment_id, seq_id) VALUES (?1, ?2)",
+                params![segment, release.sequence(last)],
+            )
             .doing(doing)?;
     }
     stamp::write(connection, &entry.id, stamp)

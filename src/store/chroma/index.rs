@@ -32,6 +32,8 @@ pub(super) struct Index {
     elements: HashMap<String, u32>,
     /// Length of each element's vector before it was normalised; cosine only.
     lengths: Option<Vec<f32>>,
+    /// How far it has read the queue, if the release keeps that here.
+    pub max_seq_id: Option<i64>,
 }
 
 impl Index {
@@ -68,8 +70,14 @@ impl Index {
             return Err(damaged(folder, found));
         }
         check_links(folder, &header)?;
-        let mut index =
-            Index { folder: folder.to_path_buf(), header, level0, elements: HashMap::new(), lengths: None };
+        let mut index = Index {
+            folder: folder.to_path_buf(),
+            header,
+            level0,
+            elements: HashMap::new(),
+            lengths: None,
+            max_seq_id: named.max_seq_id,
+        };
         let by_label = index.labels()?;
         index.elements.reserve(named.labels.len());
         for (id, label) in named.labels {

@@ -5,7 +5,8 @@ use std::path::Path;
 use ndarray::ArrayView2;
 
 use super::hnsw_files::Header;
-use super::{index, pickle_write};
+use super::index;
+use super::pickle_write::{self, Form};
 use crate::error::{Error, Kind, Result};
 use crate::hnsw::{self, Graph};
 use crate::platform::files;
@@ -21,6 +22,7 @@ pub(super) fn write(
     vectors: ArrayView2<'_, f32>,
     lengths: &[f32],
     ids: &[String],
+    form: Form,
 ) -> Result<()> {
     let (count, dimension) = vectors.dim();
     if graph.len() != count || ids.len() != count {
@@ -47,5 +49,7 @@ pub(super) fn write(
         entry: graph.entry(),
     };
     files::write_atomically(&folder.join(index::HEADER), |out| out.write_all(&header.to_bytes()))?;
-    files::write_atomically(&folder.join(index::METADATA), |out| pickle_write::write(out, ids, dimension))
+    files::write_atomically(&folder.join(index::METADATA), |out| {
+        pickle_write::write(out, ids, dimension, form)
+    })
 }

@@ -237,7 +237,7 @@ impl VectorStore for ChromaStore {
                 .hint("a later migration has to be rolled back first"));
             }
             restore::place_segment(&self.folder, &traces)?;
-            restore::undo(&connection, &entry, &traces, since)?;
+            restore::undo(&connection, release, &entry, &traces, since)?;
             sql::commit(&connection)?;
         } else {
             // Done before and cut short: only the tidying is left.

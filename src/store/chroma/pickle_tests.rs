@@ -1,4 +1,4 @@
-use super::super::pickle_write::{write, write_int, write_text};
+use super::super::pickle_write::{Form, write, write_int, write_text};
 use super::*;
 use proptest::prelude::*;
 
@@ -91,14 +91,23 @@ fn large_integers_keep_their_value() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(ids in proptest::collection::hash_set(".{0,40}", 0..60), dimension in 1usize..5000) {
+    fn what_is_written_is_read_back(ids in proptest::collection::hash_set(".{0,40}", 0..60), dimension in 1usize..5000, last in 0..i64::MAX) {
         let ids: Vec<String> = ids.into_iter().collect();
         let mut bytes = Vec::new();
-        write(&mut bytes, &ids, dimension).expect("write");
-        let found = read(&bytes, ids.len() as u64).expect("valid");
-        prop_assert_eq!(found.dimensionality, Some(dimension as u64));
-        prop_assert_eq!(found.total_elements_added, ids.len() as u64);
-        prop_assert_eq!(found.labels, ids.into_iter().zip(1..).collect::<Vec<_>>());
+        let forms = [
+            (Form::Dict, None),
+            (Form::Object { last, counted: false }, None),
+            (Form::Object { last, counted: true }, Some(last)),
+        ];
+        for (form, counted) in forms {
+            bytes.clear();
+            write(&mut bytes, &ids, dimension, form).expect("write");
+            let found = read(&bytes, ids.len() as u64).expect("valid");
+            prop_assert_eq!(found.dimensionality, Some(dimension as u64));
+            prop_assert_eq!(found.total_elements_added, ids.len() as u64);
+            prop_assert_eq!(found.max_seq_id, counted);
+            prop_assert_eq!(found.labels, ids.iter().cloned().zip(1..).collect::<Vec<_>>());
+        }
     }
 
     #[test]

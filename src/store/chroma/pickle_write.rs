@@ -1,17 +1,46 @@
-//! Writing `index_metadata.pickle` in the dict form of Chroma 1.x.
+//! Writing `index_metadata.pickle` in the two forms that Chroma reads.
 
 use std::io::{self, Write};
 
-/// Writes the dict form, as Chroma 1.x reads it: labels 1..=n in the order of `ids`.
-pub(super) fn write(out: &mut dyn Write, ids: &[String], dimension: usize) -> io::Result<()> {
+/// What a release wants the pickle to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A dict: the Rust engine, 1.0 and later.
+    Dict,
+    /// An instance of `PersistentData`: the engine in Python, which fails on a dict. It looks up a sequence
+    /// number for every record that it deletes or returns; any is right that the queue is past.
+    Object {
+        /// How far the index has read the queue.
+        last: i64,
+        /// Whether that is read from here (before 0.5.6) and not from the tables.
+        counted: bool,
+    },
+}
+
+/// Writes the labels 1..=n in the order of `ids`.
+pub(super) fn write(out: &mut dyn Write, ids: &[String], dimension: usize, form: Form) -> io::Result<()> {
     let count = i64::try_from(ids.len()).map_err(io::Error::other)?;
-    out.write_all(b"\x80\x03}(")?;
+    out.write_all(match form {
+        Form::Dict => b"\x80\x03}(",
+        Form::Object { .. } => {
+            b"\x80\x02cchromadb.segment.impl.vector.local_persistent_hnsw\nPersistentData\n)\x81}("
+        }
+    })?;
     write_text(out, "dimensionality")?;
     write_int(out, i64::try_from(dimension).map_err(io::Error::other)?)?;
     write_text(out, "total_elements_added")?;
     write_int(out, count)?;
-    write_text(out, "max_seq_id")?;
-    out.write_all(b"N")?;
+    match form {
+        Form::Dict => {
+            write_text(out, "max_seq_id")?;
+            out.write_all(b"N")?;
+        }
+        Form::Object { last, counted: true } => {
+            write_text(out, "max_seq_id")?;
+            write_int(out, last)?;
+        }
+        Form::Object { counted: false, .. } => {}
+    }
     write_text(out, "id_to_label")?;
     out.write_all(b"}(")?;
     for (id, label) in ids.iter().zip(1..) {
@@ -27,7 +56,19 @@ pub(super) fn write(out: &mut dyn Write, ids: &[String], dimension: usize) -> io
     }
     out.write_all(b"u")?;
     write_text(out, "id_to_seq_id")?;
-    out.write_all(b"}u.")
+    out.write_all(b"}")?;
+    if let Form::Object { last, .. } = form {
+        out.write_all(b"(")?;
+        for id in ids {
+            write_text(out, id)?;
+            write_int(out, last)?;
+        }
+        out.write_all(b"u")?;
+    }
+    out.write_all(match form {
+        Form::Dict => b"u.",
+        Form::Object { .. } => b"ub.",
+    })
 }
 
 pub(super) fn write_text(out: &mut dyn Write, text: &str) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The queue: what was written since the index files were last brought up to date.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -59,6 +59,37 @@ impl Pending {
             replay(&mut places, &indexed, seq, operation, id, has_vector)?;
         }
         Ok(Pending { places })
+    }
+
+    /// Looks for records that live without a vector in the rows that the index has read already, and takes
+    /// the newest vector there; returns how many are left without one.
+    ///
+    /// 0.4 loses a record from its index that is deleted and added again within one batch. Its queue is
+    /// never purged, so the vector is still there.
+    pub fn recover(
+        &mut self,
+        connection: &Connection,
+        entry: &Entry,
+        mut missing: HashSet<String>,
+    ) -> Result<u64> {
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        let doing = "read the queue";
+        let mut statement = connection
+            .prepare(
+                "SELECT seq_id, id FROM embeddings_queue \
+                 WHERE topic = ?1 AND operation IN (0, 1, 2) AND vector IS NOT NULL ORDER BY seq_id DESC",
+            )
+            .doing(doing)?;
+        let mut rows = statement.query([&entry.topic]).doing(doing)?;
+        while let Some(row) = rows.next().doing(doing)? {
+            let id: String = row.get(1).doing(doing)?;
+            if missing.remove(&id) {
+                self.places.insert(id, Place::Queued(row.get(0).doing(doing)?));
+            }
+        }
+        Ok(missing.len() as u64)
     }
 
     /// Where the newest vector of `id` is; `None`: in the index files, if anywhere.

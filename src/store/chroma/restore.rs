@@ -2,11 +2,12 @@
 
 use std::path::{Component, Path};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params, types};
 use serde_json::Value;
 
 use super::catalog::Entry;
-use super::sql::Doing;
+use super::release::Release;
+use super::sql::{self, Doing};
 use super::traces::Traces;
 use super::{changes, content, fold, stamp};
 use crate::error::{Error, Kind, Result};
@@ -55,7 +56,13 @@ pub(super) fn place_segment(store: &Path, traces: &Traces) -> Result<()> {
 }
 
 /// Undoes the switch inside the open transaction; `kept` is attached. `entry` is the collection as it is now.
-pub(super) fn undo(connection: &Connection, entry: &Entry, traces: &Traces, since: Since) -> Result<Changes> {
+pub(super) fn undo(
+    connection: &Connection,
+    release: Release,
+    entry: &Entry,
+    traces: &Traces,
+    since: Since,
+) -> Result<Changes> {
     let found = changes::since(connection, entry)?;
     if !found.is_none() && since == Since::Refuse {
         let Changes { added, removed, updated } = found;
@@ -86,10 +93,12 @@ pub(super) fn undo(connection: &Connection, entry: &Entry, traces: &Traces, sinc
     function(connection, entry)?;
     run("DELETE FROM embeddings_queue WHERE topic = ?1", params![entry.topic])?;
     run("DELETE FROM max_seq_id WHERE segment_id IN (?1, ?2, ?3)", params![old, new, entry.metadata])?;
-    for table in ["embeddings_queue", "max_seq_id"] {
-        let columns = content::columns(connection, table)?;
-        run(&format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM kept.{table}"), &[])?;
-    }
+    let columns = content::columns(connection, "embeddings_queue")?;
+    run(
+        &format!("INSERT INTO main.embeddings_queue ({columns}) SELECT {columns} FROM kept.embeddings_queue"),
+        &[],
+    )?;
+    counts(connection, release)?;
     stamp::remove(connection, &entry.id)?;
     if content::is_kept(connection, stamp::TABLE)? {
         earlier_stamp(connection, &entry.id)?;
@@ -111,6 +120,9 @@ fn function(connection: &Connection, entry: &Entry) -> Result<()> {
             row.get(0)
         })
         .doing(doing)?;
+    if saved.as_deref() == Some(now) {
+        return Ok(());
+    }
     let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
     let text = match (saved.as_deref().and_then(parse), parse(now)) {
         (Some(before), Some(mut now)) => {
@@ -119,6 +131,9 @@ fn function(connection: &Connection, entry: &Entry) -> Result<()> {
                 _ => "/embedding_function",
             };
             fold::set_function(column, &mut now, before.pointer(place));
+            if let (None, Some(now)) = (before.pointer(place), now.as_object_mut()) {
+                now.shift_remove("embedding_function"); // 0.5 and 0.6 have no such entry, not even a null
+            }
             if now == before { saved } else { Some(now.to_string()) }
         }
         _ => saved,
@@ -127,6 +142,29 @@ fn function(connection: &Connection, entry: &Entry) -> Result<()> {
         .execute(&format!("UPDATE collections SET {column} = ?1 WHERE id = ?2"), params![text, entry.id])
         .doing(doing)
         .map(drop)
+}
+
+/// How far each segment had read the queue: as it was saved, unless a newer Chroma that keeps numbers
+/// instead of bytes has taken the database over since.
+fn counts(connection: &Connection, release: Release) -> Result<()> {
+    let doing = "restore the sequence numbers";
+    let mut statement = connection.prepare("SELECT segment_id, seq_id FROM kept.max_seq_id").doing(doing)?;
+    let mut rows = statement.query([]).doing(doing)?;
+    while let Some(row) = rows.next().doing(doing)? {
+        let segment: String = row.get(0).doing(doing)?;
+        let saved = row.get_ref(1).doing(doing)?;
+        let value = match (release.is_rust(), sql::sequence(saved)) {
+            (true, Some(number)) => types::Value::Integer(number),
+            _ => row.get(1).doing(doing)?,
+        };
+        connection
+            .execute(
+                "INSERT INTO main.max_seq_id (segment_id, seq_id) VALUES (?1, ?2)",
+                params![segment, value],
+            )
+            .doing(doing)?;
+    }
+    Ok(())
 }
 
 /// The stamp of the migration before this one.
@@ -148,16 +186,14 @@ fn earlier_stamp(connection: &Connection, collection: &str) -> Result<()> {
 /// read, or that segment would take the next writes for old ones.
 fn keep_numbers_rising(connection: &Connection, entry: &Entry) -> Result<()> {
     let doing = "look at the sequence numbers";
-    let (queue, read): (i64, i64) = connection
-        .query_row(
-            "SELECT (SELECT coalesce(max(seq_id), 0) FROM main.embeddings_queue), \
-             (SELECT coalesce(max(seq_id), 0) FROM main.max_seq_id WHERE typeof(seq_id) = 'integer')",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
+    let queue: i64 = connection
+        .query_row("SELECT coalesce(max(seq_id), 0) FROM main.embeddings_queue", [], |row| row.get(0))
         .doing(doing)?;
-    if queue < read {
-        fold::sentinel(connection, &entry.topic, read)?;
+    let mut statement = connection.prepare("SELECT seq_id FROM main.max_seq_id").doing(doing)?;
+    let counts = statement.query_map([], |row| Ok(sql::sequence(row.get_ref(0)?))).doing(doing)?;
+    let counts: Vec<Option<i64>> = counts.collect::<rusqlite::Result<_>>().doing(doing)?;
+    match counts.into_iter().flatten().max() {
+        Some(read) if queue < read => fold::sentinel(connection, &entry.topic, read).map(drop),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -143,7 +143,8 @@ impl Rewrite for ChromaRewrite {
         let graph = graph?;
         self.traces.discard_new(&self.connection, &self.store)?;
         let folder = self.store.join(&self.traces.new_segment);
-        index_write::write(&folder, &graph, view, &lengths, &self.ids)?;
+        let form = self.release.pickle(self.snapshot.entry.last());
+        index_write::write(&folder, &graph, view, &lengths, &self.ids, form)?;
         self.sealed = true;
         Ok(())
     }

@@ -28,6 +28,8 @@ pub(super) struct Sources<'a> {
     pub segment: HashMap<String, Value>,
     /// `hnsw:*` keys of the collection.
     pub collection: HashMap<String, Value>,
+    /// Whether the Rust engine (1.0 or later) opens the database.
+    pub rust: bool,
 }
 
 const SCHEMA: &str = "/keys/#embedding/float_list/vector_index/config";
@@ -72,8 +74,21 @@ impl Sources<'_> {
             metric,
             m: number("max_neighbors", "hnsw:M", 16, LARGEST_M)?,
             ef_construction: number("ef_construction", "hnsw:construction_ef", 100, LARGEST_EF)?,
-            ef_search: number("ef_search", "hnsw:search_ef", 100, LARGEST_EF)?,
+            ef_search: number("ef_search", "hnsw:search_ef", self.default_ef_search(), LARGEST_EF)?,
         })
+    }
+
+    /// What a collection without a word on it is searched with: 100 by the Rust engine and by 0.6.3, 10
+    /// before. Which release will open a file of 0.5.6 to 0.6 cannot be told from it, their migrations
+    /// being the same. From 0.5.4 on each collection keeps the default of the release that made it, though
+    /// no release reads it: 100 means that 0.6.3 is in use. Otherwise 10: whatever is measured then is what
+    /// users get at the least, and a later release only finds more.
+    fn default_ef_search(&self) -> u64 {
+        let made_with = || self.config?.pointer("/hnsw_configuration/ef_search")?.as_u64();
+        match self.rust {
+            true => 100,
+            false => made_with().filter(|ef| *ef == 100).unwrap_or(10),
+        }
     }
 
     fn in_config(&self, key: &str) -> Option<&Value> {
@@ -111,6 +126,24 @@ mod tests {
         let sources = Sources { schema: Some(&schema), config: Some(&config), ..Sources::default() };
         let wanted = Settings { metric: Metric::Ip, m: 8, ef_construction: 100, ef_search: 40 };
         assert_eq!(sources.settings(), Ok(wanted));
+    }
+
+    #[test]
+    fn the_search_width_follows_the_release() {
+        let ef = |rust, made_with: Option<u64>, given: Option<u64>| {
+            let config = made_with.map(|ef| json!({"hnsw_configuration": {"ef_search": ef, "space": "l2"}}));
+            let segment = given.map(|ef| ("hnsw:search_ef".to_owned(), json!(ef))).into_iter().collect();
+            let sources = Sources { config: config.as_ref(), segment, rust, ..Sources::default() };
+            sources.settings().map(|settings| settings.ef_search)
+        };
+        assert_eq!(ef(false, None, None), Ok(10)); // 0.4
+        assert_eq!(ef(false, Some(10), None), Ok(10)); // up to 0.6.2
+        assert_eq!(ef(false, Some(100), None), Ok(100)); // 0.6.3
+        assert_eq!(ef(true, Some(10), None), Ok(100)); // upgraded
+        assert_eq!(ef(true, None, None), Ok(100));
+        for rust in [false, true] {
+            assert_eq!(ef(rust, Some(10), Some(37)), Ok(37));
+        }
     }
 
     #[test]

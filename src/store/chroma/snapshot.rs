@@ -1,5 +1,6 @@
 //! One collection at one moment: tables, queue and index files seen together.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use ndarray::ArrayView2;
@@ -28,15 +29,19 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Kind::Damaged`] if some records have no vector; [`Kind::Refused`] if writes are unfinished.
-    pub fn open(connection: &Connection, folder: &Path, entry: Entry) -> Result<Snapshot> {
+    pub fn open(connection: &Connection, folder: &Path, mut entry: Entry) -> Result<Snapshot> {
         let index = Index::open(&folder.join(&entry.vector), entry.settings.metric, entry.dimension)
             .map_err(|e| e.context(format_args!("collection `{}`", entry.name)))?;
+        // The table comes first: a release that keeps the number there leaves the pickle's as it was.
+        entry.vector_seq = entry.vector_seq.or(index.as_ref().and_then(|index| index.max_seq_id));
         // Without index files nothing of the queue has been read, whatever the table says.
         let from = if index.is_some() { entry.vector_seq.unwrap_or(0) } else { 0 };
         let indexed = |id: &str| index.as_ref().is_some_and(|index| index.contains(id));
         let pending = Pending::read(connection, &entry, indexed, from)?;
         let mut snapshot = Snapshot { entry, index, pending, count: 0 };
-        snapshot.count = snapshot.check_complete(connection)?;
+        let missing = snapshot.take_stock(connection)?;
+        let missing = snapshot.pending.recover(connection, &snapshot.entry, missing)?;
+        snapshot.refuse_missing(missing)?;
         Ok(snapshot)
     }
 
@@ -51,7 +56,8 @@ impl Snapshot {
         let entry = Entry { vector: segment.to_owned(), dimension: Some(dimension), ..entry.clone() };
         let index = Index::open(&folder.join(segment), entry.settings.metric, entry.dimension)?;
         let mut snapshot = Snapshot { entry, index, pending: Pending::default(), count: 0 };
-        snapshot.count = snapshot.check_complete(connection)?;
+        let missing = snapshot.take_stock(connection)?;
+        snapshot.refuse_missing(missing.len() as u64)?;
         Ok(snapshot)
     }
 
@@ -161,36 +167,42 @@ impl Snapshot {
         Ok(queued)
     }
 
-    /// Counts the live records and makes sure that each has a vector somewhere.
-    fn check_complete(&self, connection: &Connection) -> Result<u64> {
+    /// Counts the live records and returns those whose vector is in neither place.
+    fn take_stock(&mut self, connection: &Connection) -> Result<HashSet<String>> {
         let doing = "list the records";
         let mut statement = connection
             .prepare_cached("SELECT embedding_id FROM embeddings WHERE segment_id = ?1")
             .doing(doing)?;
         let mut rows = statement.query([&self.entry.metadata]).doing(doing)?;
-        let (mut count, mut missing) = (0u64, 0u64);
+        let mut missing = HashSet::new();
         while let Some(row) = rows.next().doing(doing)? {
             let id = row
                 .get_ref(0)
                 .doing(doing)?
                 .as_str()
                 .map_err(|e| Error::new(Kind::Damaged, "a record's id is no text").because(e))?;
-            count += 1;
+            self.count += 1;
             let there = match self.pending.place(id) {
                 Some(Place::Queued(_)) => true,
                 Some(Place::Gone) => false,
                 None => self.index.as_ref().is_some_and(|index| index.contains(id)),
             };
-            missing += u64::from(!there);
+            if !there {
+                missing.insert(id.to_owned());
+            }
         }
-        if missing > 0 {
-            let name = &self.entry.name;
-            return Err(Error::new(
-                Kind::Damaged,
-                format!("{missing} of {count} records of collection `{name}` have no vector, neither in the index nor in the queue"),
-            )
-            .hint("write those records again with Chroma, or delete them, or restore the folder from a copy"));
+        Ok(missing)
+    }
+
+    fn refuse_missing(&self, missing: u64) -> Result<()> {
+        if missing == 0 {
+            return Ok(());
         }
-        Ok(count)
+        let (count, name) = (self.count, &self.entry.name);
+        Err(Error::new(
+            Kind::Damaged,
+            format!("{missing} of {count} records of collection `{name}` have no vector, neither in the index nor in the queue"),
+        )
+        .hint("write those records again with Chroma, or delete them, or restore the folder from a copy"))
     }
 }
