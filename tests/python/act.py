@@ -6,6 +6,7 @@
   change DB NAME         adds 3, deletes 2, changes 4 records (vector only, metadata only, all, upsert)
   hold DB NAME           opens a collection, prints "ready", keeps it open until stdin ends
   functions DB           makes collections with several embedding functions
+  touch DB [NAME]        opens the database, lists its collections, counts NAME and reads it
   get DB NAME            opens a collection with no arguments; prints its embedding function or the error
 """
 import json, os, shutil, sys, tempfile
@@ -73,6 +74,16 @@ def functions(db):
         col = c.create_collection(name, embedding_function=f)
         col.add(ids=["r%d" % i for i in range(30)], embeddings=[[float(i == j) + 0.1 * (i % 7) for j in range(8)] for i in range(30)],
                 documents=["text %d" % i for i in range(30)])
+
+
+def touch(db, *names):
+    c = client(db)
+    c.list_collections()
+    for name in names:
+        col = c.get_collection(name, embedding_function=None)
+        g = col.get(include=["embeddings"])
+        col.query(query_embeddings=[list(map(float, g["embeddings"][0]))], n_results=1)
+        print(json.dumps({"count": col.count()}))
 
 
 def get(db, name):

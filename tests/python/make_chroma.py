@@ -31,8 +31,9 @@ def make_doc(rng, i):
     return "record %d: %s" % (i, " ".join(rng.choice(WORDS) for _ in range(8)))
 
 
-def make_meta(rng, i):
-    return {"n": i, "score": round(rng.random(), 6), "tag": rng.choice(WORDS), "even": i % 2 == 0}
+def make_meta(rng, i, booleans):
+    m = {"n": i, "score": round(rng.random(), 6), "tag": rng.choice(WORDS)}
+    return dict(m, even=i % 2 == 0) if booleans else m
 
 
 ODD_IDS = ["nul\0inside", "\N{GRINNING FACE} \N{FAMILY}\N{ZERO WIDTH JOINER}\N{DOG FACE}", "e\u0301 is not \u00e9", "\u00e9",
@@ -102,6 +103,7 @@ def main():
     p.add_argument("--tenant-db", action="store_true", help="also make a collection in a second database")
     p.add_argument("--same-name", action="store_true", help="also make collections of the main one's name in a second database and a second tenant")
     p.add_argument("--emptied", action="store_true", help="also make a collection whose records are all deleted")
+    p.add_argument("--no-booleans", action="store_true", help="no metadata of that kind, as before 0.4.10")
     p.add_argument("--odd-ids", action="store_true", help="give the first records ids with NUL, emoji, 70,000 bytes and so on")
     p.add_argument("--journal", default="delete", choices=["delete", "wal"], help="SQLite's journal mode")
     p.add_argument("--interleave", action="store_true", help="mix the writes of all collections in the shared queue")
@@ -194,7 +196,7 @@ def main():
 
     def put(j, lo, hi):
         ids = [ODD_IDS[i] if a.odd_ids and i < len(ODD_IDS) else "%s-%05d" % (j.name, i) for i in range(lo, hi)]
-        metas = [make_meta(j.rng, i) for i in range(lo, hi)]
+        metas = [make_meta(j.rng, i, not a.no_booleans) for i in range(lo, hi)]
         docs = [None if a.no_docs and i % a.no_docs == 0 else make_doc(j.rng, i) for i in range(lo, hi)]
         for grp in (True, False):          # Chroma wants documents for all records of a call or for none
             s = [x for x in range(len(ids)) if (docs[x] is not None) == grp]
