@@ -8,12 +8,13 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use embedport::store::{Changes, IndexChoice, Since};
+use embedport::store::{Changes, Collection, IndexChoice, Metric, Since, VectorStore};
+use ndarray::Array2;
 use support::{Made, check, contents, copy_folder, load_npy, near, rewrite_as, save_npy};
 
 const RELEASES: [&str; 5] = ["0.4.24", "0.5.23", "0.6.3", "1.0.20", NEWEST];
@@ -80,12 +81,12 @@ fn dimension(direction: &str) -> usize {
 
 /// Recall@10 that Chroma must reach on the result. Before 0.6.3 it searches as wide as it answers (10), and
 /// a graph that was kept was made for other vectors.
-fn recall(release: &str, index: &str) -> &'static str {
+fn recall(release: &str, index: &str) -> f32 {
     match (release, index) {
-        ("0.4.24" | "0.5.23", "rebuild") => "0.92",
-        ("0.4.24" | "0.5.23", _) => "0.85",
-        (_, "rebuild") => "0.97",
-        _ => "0.93",
+        ("0.4.24" | "0.5.23", "rebuild") => 0.92,
+        ("0.4.24" | "0.5.23", _) => 0.85,
+        (_, "rebuild") => 0.97,
+        _ => 0.93,
     }
 }
 
@@ -119,18 +120,62 @@ fn run_cell(made: &Made, cell: Cell) {
     assert_eq!(store.changes_since(&rewritten.backup).expect("known"), Changes::default());
     assert!(store.is_current(&docs.id, "m1").expect("known"));
 
+    let now = store.describe().expect("described").collections.into_iter().find(|c| c.id == docs.id);
+    let now = now.expect("there");
+    assert_eq!((now.dimension, now.migration.as_deref()), (Some(dimension(direction)), Some("m1")));
+    let least = recall(release, index);
+    recalls(store.as_ref(), &now, &rewritten.vectors, least);
+
     let vectors = folder.path().join("new.npy");
     save_npy(&vectors, &ids, &rewritten.vectors);
     for opener in BTreeSet::from([release, NEWEST]) {
         // Enough for Chroma to write its index files again, in the release's own process and the next.
         let bulk = if opener == release { "230" } else { "130" };
-        let options = ["--bulk", bulk, "--queries", "25", "--min-recall", recall(release, index)];
+        let options = ["--bulk", bulk, "--queries", "25", "--min-recall", &least.to_string()];
         check(opener, &database, &made.truths(), "docs", Some(&vectors), &options)
             .unwrap_or_else(|e| panic!("opened by {opener}: {e}"));
     }
 
     store.restore(&rewritten.backup, Since::Refuse).expect("restored");
     assert!(contents(&database) == before, "some row or file is not as it was");
+    assert!(!store.is_current(&docs.id, "m1").expect("known"));
+    store.restore(&rewritten.backup, Since::Refuse).expect("a second time changes nothing");
+    assert!(contents(&database) == before);
+}
+
+/// The store's own search against exact search.
+fn recalls(store: &dyn VectorStore, docs: &Collection, vectors: &HashMap<String, Vec<f32>>, least: f32) {
+    let mut ids: Vec<&String> = vectors.keys().collect();
+    ids.sort();
+    let dimension = vectors[ids[0]].len();
+    let queries: Vec<f32> = ids
+        .iter()
+        .step_by(ids.len() / 25)
+        .flat_map(|id| vectors[*id].iter().map(|x| x * 1.1 + 0.01))
+        .collect();
+    let queries = Array2::from_shape_vec((queries.len() / dimension, dimension), queries).expect("shape");
+    let found = store.search(docs, queries.view(), 10).expect("searched");
+    let mut hits = 0;
+    for (query, found) in queries.outer_iter().zip(&found) {
+        let mut exact: Vec<(f32, &String)> = ids
+            .iter()
+            .map(|id| {
+                let v = &vectors[*id];
+                let dot: f32 = query.iter().zip(v).map(|(a, b)| a * b).sum();
+                let norm = v.iter().map(|x| x * x).sum::<f32>();
+                let distance = match docs.metric {
+                    Metric::L2 => norm - 2.0 * dot,
+                    Metric::Ip => -dot,
+                    Metric::Cosine => -dot / norm.sqrt(),
+                };
+                (distance, *id)
+            })
+            .collect();
+        exact.sort_by(|a, b| a.0.total_cmp(&b.0));
+        hits += exact[..10].iter().filter(|(_, id)| found.iter().any(|h| h.id == **id)).count();
+    }
+    let recall = hits as f32 / (10 * found.len()) as f32;
+    assert!(recall >= least, "recall of embedport's own search: {recall}");
 }
 
 /// Runs the cells, as many at once as there are cores, and prints how each went.

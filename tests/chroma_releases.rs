@@ -1,5 +1,5 @@
-//! What sets one Chroma database apart from another beside the axes of the matrix: layouts of releases in
-//! between, files that a newer release took over, journal modes, names, and states that are refused.
+//! What sets one Chroma database apart from another beside the axes of the matrix: files that a
+//! newer release took over, journal modes, names, and states that are refused.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -10,48 +10,20 @@ use std::path::Path;
 use embedport::error::{Error, Kind};
 use embedport::store::{Changes, Collection, Metric, Since, VectorStore, find_collection};
 use rusqlite::Connection;
-use support::{
-    Made, check, collection, contents, copy_folder, load_npy, near, rewrite, rewrite_as, run, save_npy,
-};
+use support::{Made, check, collection, contents, copy_folder, rewrite_as, run, save_npy, sqlite, text};
 
 const NEWEST: &str = "1.5.9";
-
-fn sqlite(database: &Path) -> Connection {
-    Connection::open(database.join("chroma.sqlite3")).expect("open")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("text")
-}
 
 fn refusal(store: &mut dyn VectorStore, collection: &Collection) -> Error {
     let folder = store.describe().expect("described").path;
     store.rewrite(collection, &support::target(&folder, "m1", 8)).map(drop).expect_err("refused")
 }
 
-/// Rewrites `docs`, compares what was read with the truth, has the result checked by `opener`.
-fn moves(made: &Made, opener: &str, dimension: usize) -> embedport::store::Backup {
-    moves_with(made, opener, dimension, &[])
-}
-
-fn moves_with(made: &Made, opener: &str, dimension: usize, more: &[&str]) -> embedport::store::Backup {
-    let mut store = made.open();
-    let rewritten = rewrite(store.as_mut(), "docs", "m1", dimension);
-    let ids = made.ids("docs");
-    assert_eq!(ids.len(), rewritten.sources.len());
-    for (id, vector) in ids.iter().zip(load_npy(&made.truths().join("docs.npy"))) {
-        assert!(near(&rewritten.sources[id], &vector, 1e-6), "the vector of {id:?} was read wrongly");
-    }
-    let vectors = made.folder.path().join("new.npy");
-    save_npy(&vectors, &ids, &rewritten.vectors);
-    let options = [&["--bulk", "130", "--queries", "20", "--min-recall", "0.9"], more].concat();
-    check(opener, &made.database(), &made.truths(), "docs", Some(&vectors), &options).expect("in order");
-    rewritten.backup
-}
-
 #[test]
 fn a_file_that_a_newer_release_took_over() {
-    for release in ["0.4.24", "0.5.23", "0.6.3", "1.0.20"] {
+    let pairs =
+        [("0.4.24", "0.6.3"), ("0.4.24", NEWEST), ("0.5.23", NEWEST), ("0.6.3", NEWEST), ("1.0.20", NEWEST)];
+    for (release, newer) in pairs {
         for touched in [false, true] {
             let made = Made::new(
                 release,
@@ -59,18 +31,19 @@ fn a_file_that_a_newer_release_took_over() {
             );
             let database = made.database();
             let names: &[&str] = if touched { &["docs"] } else { &[] };
-            run(NEWEST, "act.py", &[&["touch", text(&database)], names].concat());
+            run(newer, "act.py", &[&["touch", text(&database)], names].concat());
             let before = contents(&database);
             let store = made.open();
-            assert_eq!(store.describe().expect("described").release, "chroma 1.5 or later");
+            let family = if newer == NEWEST { "chroma 1.5 or later" } else { "chroma 0.5.6 to 0.6" };
+            assert_eq!(store.describe().expect("described").release, family);
             // config_json_str of 0.5 and 0.6 goes on saying l2.
             assert_eq!(collection(store.as_ref(), "docs").metric, Metric::Cosine);
             drop(store);
-            let backup = moves(&made, NEWEST, 40);
+            let backup = made.moves(newer, 40, &[]);
             let header = std::fs::read(new_segment(&database).join("header.bin")).expect("header");
-            assert_eq!(header[76..84], 24u64.to_le_bytes(), "M, {release}");
+            assert_eq!(header[76..84], 24u64.to_le_bytes(), "M, {release} to {newer}");
             made.open().restore(&backup, Since::Refuse).expect("restored");
-            assert!(contents(&database) == before, "{release}, touched: {touched}");
+            assert!(contents(&database) == before, "{release} to {newer}, touched: {touched}");
         }
     }
 }
@@ -93,7 +66,7 @@ fn a_rollback_after_a_newer_release_took_the_result_over() {
     for release in ["0.4.24", "0.5.23", "0.6.3"] {
         let made = Made::new(release, &["--n", "230", "--tail", "30", "--sync-threshold", "100"]);
         let database = made.database();
-        let backup = moves(&made, release, 40);
+        let backup = made.moves(release, 40, &[]);
         run(NEWEST, "act.py", &["touch", text(&database), "docs"]);
         let mut store = made.open();
         assert_eq!(store.changes_since(&backup).expect("known"), Changes::default());
@@ -126,7 +99,7 @@ fn a_write_ahead_log_stays_and_still_keeps_everybody_out() {
         assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy));
         drop(open);
         drop((other, store));
-        let backup = moves(&made, release, 40);
+        let backup = made.moves(release, 40, &[]);
         let mode = |c: &Connection| c.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
         assert_eq!(mode(&sqlite(&database)).expect("known"), "wal");
         made.open().restore(&backup, Since::Refuse).expect("restored");
@@ -174,7 +147,7 @@ fn collections_without_records_are_refused_and_nothing_else() {
         assert!(contents(&made.database()) == before);
         assert_eq!(collection(store.as_ref(), "docs").texts, 0);
         drop(store);
-        moves(&made, release, 9);
+        made.moves(release, 9, &[]);
     }
 }
 
@@ -188,7 +161,7 @@ fn what_0_4_lost_from_its_index_is_taken_from_the_queue() {
     let native = check("0.4.24", &made.database(), &made.truths(), "docs", None, &["--read-only-checks"]);
     assert!(native.expect_err("the flaw of 0.4").contains("is not subscriptable"));
     let before = contents(&made.database());
-    let backup = moves(&made, "0.4.24", 40);
+    let backup = made.moves("0.4.24", 40, &[]);
     made.open().restore(&backup, Since::Refuse).expect("restored");
     assert!(contents(&made.database()) == before);
 
@@ -227,7 +200,7 @@ fn tables_behind_the_queue_are_explained_and_chroma_mends_them() {
         assert!(error.message().contains("its tables have not taken in yet"), "{error}");
         drop(store);
         run(release, "act.py", &["touch", text(&made.database()), "docs"]);
-        moves(&made, release, 12);
+        made.moves(release, 12, &[]);
     }
 }
 
@@ -269,108 +242,4 @@ fn what_is_not_known_is_refused_by_name() {
         assert!(contents(&copy) == before, "{change}");
         std::fs::remove_dir_all(&copy).expect("removed");
     }
-}
-
-/// The tables as 0.4.0 made them: the migrations that came up to 0.4.24 undone.
-const BACK_TO_0_4_0: &str = "
-    PRAGMA foreign_keys = OFF;
-    BEGIN;
-    CREATE TABLE earlier (id TEXT PRIMARY KEY, name TEXT NOT NULL, topic TEXT NOT NULL, dimension INTEGER, UNIQUE (name));
-    INSERT INTO earlier SELECT id, name, topic, dimension FROM collections;
-    DROP TABLE collections;
-    ALTER TABLE earlier RENAME TO collections;
-    DROP TABLE databases;
-    DROP TABLE tenants;
-    CREATE VIRTUAL TABLE embedding_fulltext USING fts5(id, string_value);
-    INSERT INTO embedding_fulltext (id, string_value)
-        SELECT id, string_value FROM embedding_metadata WHERE key = 'chroma:document';
-    DROP TABLE embedding_fulltext_search;
-    ALTER TABLE embedding_metadata DROP COLUMN bool_value;
-    DELETE FROM migrations WHERE dir = 'sysdb' AND version = 4 OR dir = 'metadb' AND version > 1;
-    COMMIT;";
-
-#[test]
-fn the_layout_of_0_4_0() {
-    let made = Made::new(
-        "0.4.24",
-        &["--n", "230", "--tail", "30", "--sync-threshold", "100", "--space", "cosine", "--no-booleans"],
-    );
-    let database = made.database();
-    sqlite(&database).execute_batch(BACK_TO_0_4_0).expect("undone");
-    let before = contents(&database);
-    let mut store = made.open();
-    let docs = collection(store.as_ref(), "docs");
-    assert_eq!(
-        (docs.namespace.as_str(), docs.count, docs.texts),
-        ("default_tenant/default_database", 260, 260)
-    );
-    drop(store);
-    // That Chroma's own migration gives the full-text rows the keys of other rows.
-    let more = ["--no-full-text"];
-    let backup = moves_with(&made, "0.4.24", 12, &more);
-    // What that release would do for a delete and an update; both are undone with their full-text rows.
-    sqlite(&database)
-        .execute_batch(
-            "DELETE FROM embedding_metadata WHERE id = 7; DELETE FROM embedding_fulltext WHERE id = 7;
-             DELETE FROM embeddings WHERE id = 7;
-             UPDATE embeddings SET seq_id = x'00000000000001ff' WHERE id = 9;
-             UPDATE embedding_metadata SET string_value = 'later' WHERE id = 9 AND key = 'chroma:document';
-             UPDATE embedding_fulltext SET string_value = 'later' WHERE id = 9;",
-        )
-        .expect("changed");
-    store = made.open();
-    let changes = store.changes_since(&backup).expect("known");
-    assert_eq!(changes, Changes { added: 0, removed: 1, updated: 1 });
-    store.restore(&backup, Since::Drop).expect("restored");
-    drop(store);
-    let (after, before) = (contents(&database), before);
-    let own = |name: &&String| !name.starts_with("embedding_fulltext_"); // how FTS5 keeps its words
-    for name in before.0.keys().filter(own) {
-        assert!(after.0.get(name) == before.0.get(name), "table {name}");
-    }
-    assert!(after.1 == before.1);
-    let texts: i64 = sqlite(&database)
-        .query_row(
-            "SELECT count(*) FROM embedding_fulltext f JOIN embedding_metadata m ON m.id = f.id \
-             AND m.key = 'chroma:document' AND m.string_value = f.string_value",
-            [],
-            |row| row.get(0),
-        )
-        .expect("count");
-    assert_eq!(texts, 260);
-    let more = [&["--bulk", "130", "--min-recall", "0.9"], &more[..]].concat();
-    check("0.4.24", &database, &made.truths(), "docs", None, &more).expect("in order");
-}
-
-#[test]
-fn the_layout_of_0_5_4() {
-    // Topics are gone, the configuration is there and empty; the pickle still counts.
-    let made =
-        Made::new("0.4.24", &["--n", "230", "--tail", "30", "--sync-threshold", "100", "--extra", "1"]);
-    let later = Made::new("0.5.23", &["--n", "10"]);
-    let database = made.database();
-    let connection = sqlite(&database);
-    connection
-        .execute("ATTACH ?1 AS later", [text(&later.database().join("chroma.sqlite3"))])
-        .expect("attached");
-    let wanted = "dir = 'sysdb' AND version BETWEEN 5 AND 7";
-    let mut statement = connection
-        .prepare(&format!("SELECT sql FROM later.migrations WHERE {wanted} ORDER BY version"))
-        .expect("select");
-    let steps: Vec<String> =
-        statement.query_map([], |row| row.get(0)).expect("rows").map(|row| row.expect("text")).collect();
-    drop(statement);
-    assert_eq!(steps.len(), 3);
-    for step in steps {
-        connection.execute_batch(&step).expect("migrated");
-    }
-    connection
-        .execute(&format!("INSERT INTO main.migrations SELECT * FROM later.migrations WHERE {wanted}"), [])
-        .expect("noted");
-    drop(connection);
-    let before = contents(&database);
-    assert_eq!(made.open().describe().expect("described").release, "chroma 0.5.0 to 0.5.5");
-    let backup = moves(&made, "0.5.23", 40);
-    made.open().restore(&backup, Since::Refuse).expect("restored");
-    assert!(contents(&database) == before);
 }

@@ -1,5 +1,5 @@
-//! Collections of databases that real chromadb made are rewritten and rolled back; real chromadb says
-//! what is in them.
+//! Changes, crashes, failures and locks around the rewriting of collections that real chromadb made; real
+//! chromadb says what is in them. That every release in every state is rewritten well is for the matrix.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -8,157 +8,11 @@ mod support;
 use embedport::error::Kind;
 use embedport::platform::fault;
 use embedport::store::{Changes, Since, VectorStore};
-use ndarray::Array2;
-use support::{Made, collection, contents, copy_folder, rewrite, run, save_npy};
-
-/// How the records of a database came to be where they are.
-const QUEUE_ONLY: &[&str] =
-    &["--n", "300", "--extra", "2", "--tenant-db", "--empty", "--updates", "9", "--deletes", "5"];
-const SYNCED: &[&str] = &[
-    "--n",
-    "900",
-    "--sync-threshold",
-    "100",
-    "--config-style",
-    "configuration",
-    "--m",
-    "24",
-    "--ef-construction",
-    "150",
-];
-const WITH_TAIL: &[&str] = &[
-    "--n",
-    "1100",
-    "--sync-threshold",
-    "500",
-    "--updates",
-    "20",
-    "--upserts",
-    "10",
-    "--meta-updates",
-    "7",
-    "--deletes",
-    "15",
-    "--readd",
-    "5",
-    "--tail",
-    "40",
-    "--tail-ops",
-    "--no-docs",
-    "9",
-];
-const KEPT_QUEUE: &[&str] = &[
-    "--n",
-    "600",
-    "--sync-threshold",
-    "250",
-    "--keep-wal",
-    "--extra",
-    "1",
-    "--tenant-db",
-    "--empty",
-    "--interleave",
-    "--updates",
-    "12",
-    "--upserts",
-    "6",
-    "--deletes",
-    "9",
-    "--tail",
-    "30",
-    "--tail-ops",
-];
-
-fn moves_and_comes_back(release: &'static str, space: &str, state: &[&str], dimension: usize) {
-    let made = Made::new(release, &[&["--dim", "32", "--space", space], state].concat());
-    let before = made.dump("before.json");
-    let bytes_before = contents(&made.database());
-    let mut store = made.open();
-
-    let rewritten = rewrite(store.as_mut(), "docs", "m1", dimension);
-    let now = collection(store.as_ref(), "docs");
-    assert_eq!(now.dimension, Some(dimension));
-    assert_eq!(now.migration.as_deref(), Some("m1"));
-    assert!(store.is_current(&now.id, "m1").expect("known"));
-    assert_eq!(store.changes_since(&rewritten.backup).expect("known"), Changes::default());
-    recalls(store.as_ref(), &rewritten.vectors, space);
-
-    let ids = made.ids("docs");
-    assert_eq!(ids.len(), rewritten.vectors.len());
-    let new = made.folder.path().join("new.npy");
-    save_npy(&new, &ids, &rewritten.vectors);
-    made.check("docs", Some(&new), &["--bulk", "1050"]);
-
-    store.restore(&rewritten.backup, Since::Refuse).expect("restored");
-    assert!(!store.is_current(&now.id, "m1").expect("known"));
-    assert!(contents(&made.database()) == bytes_before, "some row or file is not as it was");
-    assert!(made.dump("after.json") == before, "Chroma does not give what it gave before");
-    store.restore(&rewritten.backup, Since::Refuse).expect("a second time changes nothing");
-    assert!(contents(&made.database()) == bytes_before);
-}
-
-/// The store's own search against exact search.
-fn recalls(store: &dyn VectorStore, vectors: &std::collections::HashMap<String, Vec<f32>>, space: &str) {
-    let mut ids: Vec<&String> = vectors.keys().collect();
-    ids.sort();
-    let dimension = vectors[ids[0]].len();
-    let queries: Vec<f32> = ids
-        .iter()
-        .step_by(ids.len() / 25)
-        .flat_map(|id| vectors[*id].iter().map(|x| x * 1.1 + 0.01))
-        .collect();
-    let queries = Array2::from_shape_vec((queries.len() / dimension, dimension), queries).expect("shape");
-    let found = store.search(&collection(store, "docs"), queries.view(), 10).expect("searched");
-    let mut hits = 0;
-    for (query, found) in queries.outer_iter().zip(&found) {
-        let mut exact: Vec<(f32, &String)> = ids
-            .iter()
-            .map(|id| {
-                let v = &vectors[*id];
-                let dot: f32 = query.iter().zip(v).map(|(a, b)| a * b).sum();
-                let norm = v.iter().map(|x| x * x).sum::<f32>();
-                let distance = match space {
-                    "l2" => norm - 2.0 * dot,
-                    "ip" => -dot,
-                    _ => -dot / norm.sqrt(),
-                };
-                (distance, *id)
-            })
-            .collect();
-        exact.sort_by(|a, b| a.0.total_cmp(&b.0));
-        hits += exact[..10].iter().filter(|(_, id)| found.iter().any(|h| h.id == **id)).count();
-    }
-    assert!(hits >= 95 * found.len() / 10, "{hits} of {}", 10 * found.len());
-}
-
-macro_rules! cases {
-    ($($name:ident: $release:literal $space:literal $state:ident $dimension:literal;)*) => {
-        $(#[test]
-        fn $name() {
-            moves_and_comes_back($release, $space, $state, $dimension);
-        })*
-    };
-}
-
-// Every pair of release, space, state and direction occurs.
-cases! {
-    queue_only_l2_up: "1.0.20" "l2" QUEUE_ONLY 48;
-    synced_l2_up: "1.5.9" "l2" SYNCED 48;
-    with_tail_l2_down: "1.0.20" "l2" WITH_TAIL 12;
-    kept_queue_l2_down: "1.5.9" "l2" KEPT_QUEUE 12;
-    queue_only_cosine_down: "1.5.9" "cosine" QUEUE_ONLY 12;
-    synced_cosine_down: "1.0.20" "cosine" SYNCED 12;
-    with_tail_cosine_up: "1.5.9" "cosine" WITH_TAIL 48;
-    kept_queue_cosine_up: "1.0.20" "cosine" KEPT_QUEUE 48;
-    queue_only_ip_up: "1.0.20" "ip" QUEUE_ONLY 48;
-    synced_ip_up: "1.5.9" "ip" SYNCED 48;
-    with_tail_ip_down: "1.0.20" "ip" WITH_TAIL 12;
-    kept_queue_ip_down: "1.5.9" "ip" KEPT_QUEUE 12;
-}
+use support::{Made, collection, contents, copy_folder, rewrite, run};
 
 #[test]
 fn changes_after_a_migration_are_counted_refused_and_dropped() {
-    for release in ["1.0.20", "1.5.9"] {
+    for release in ["0.4.24", "0.5.23", "0.6.3", "1.0.20", "1.5.9"] {
         let made = Made::new(
             release,
             &["--n", "260", "--sync-threshold", "100", "--tail", "20", "--space", "cosine"],
@@ -241,7 +95,7 @@ fn a_write_that_fails_at_any_step_changes_nothing() {
         let done = reached.get() <= fail_at;
         let committed = store.is_current(&collection(store.as_ref(), "docs").id, "m1").expect("known");
         if done {
-            assert!(outcome.is_ok() && committed);
+            assert!(outcome.is_ok() && committed, "{outcome:?}");
             assert!(fail_at > 6, "only {fail_at} steps can fail");
             break;
         }

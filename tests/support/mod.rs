@@ -71,12 +71,36 @@ impl Made {
     pub fn check(&self, key: &str, vectors: Option<&Path>, more: &[&str]) {
         check(self.release, &self.database(), &self.truths(), key, vectors, more).expect("in order");
     }
+    /// Rewrites `docs`, compares what was read with the truth, has `opener` check the result.
+    pub fn moves(&self, opener: &str, dimension: usize, more: &[&str]) -> Backup {
+        let mut store = self.open();
+        let rewritten = rewrite(store.as_mut(), "docs", "m1", dimension);
+        let ids = self.ids("docs");
+        assert_eq!(ids.len(), rewritten.sources.len());
+        for (id, vector) in ids.iter().zip(load_npy(&self.truths().join("docs.npy"))) {
+            assert!(near(&rewritten.sources[id], &vector, 1e-6), "the vector of {id:?} was read wrongly");
+        }
+        let vectors = self.folder.path().join("new.npy");
+        save_npy(&vectors, &ids, &rewritten.vectors);
+        let options = [&["--bulk", "130", "--queries", "20", "--min-recall", "0.9"], more].concat();
+        check(opener, &self.database(), &self.truths(), "docs", Some(&vectors), &options).expect("in order");
+        rewritten.backup
+    }
+
     /// Ids of a truth in its order.
     pub fn ids(&self, key: &str) -> Vec<String> {
         let truth: Value = serde_json::from_slice(&fs::read(self.truth(key)).expect("truth")).expect("JSON");
         let ids = truth["ids"].as_array().expect("ids");
         ids.iter().map(|id| id.as_str().expect("text").to_owned()).collect()
     }
+}
+
+pub fn sqlite(database: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(database.join("chroma.sqlite3")).expect("open")
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("text")
 }
 
 /// Lets real chromadb `release` check a copy of `database`: the collection of the truth `key` against

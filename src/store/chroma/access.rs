@@ -13,6 +13,9 @@ use crate::error::{Error, Kind, Result};
 use crate::platform::holders;
 use crate::store::{Collection, VectorStore};
 
+/// Longer than it takes to start a program, shorter than anybody notices.
+const INSTANT: std::time::Duration = std::time::Duration::from_millis(200);
+
 impl ChromaStore {
     pub(super) fn database(&self) -> PathBuf {
         self.folder.join(DATABASE)
@@ -63,7 +66,13 @@ impl ChromaStore {
     }
 
     pub(super) fn refuse_holders(&self) -> Result<()> {
-        let holders = self.holders()?;
+        let mut holders = self.holders()?;
+        if !holders.is_empty() {
+            // A program that this very process is starting has all of its descriptors for an instant.
+            std::thread::sleep(INSTANT);
+            let still = self.holders()?;
+            holders.retain(|holder| still.contains(holder));
+        }
         if holders.is_empty() {
             return Ok(());
         }

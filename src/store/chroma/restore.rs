@@ -103,7 +103,7 @@ pub(super) fn undo(
     if content::is_kept(connection, stamp::TABLE)? {
         earlier_stamp(connection, &entry.id)?;
     }
-    keep_numbers_rising(connection, entry)?;
+    keep_numbers_rising(connection, &entry.topic)?;
     Ok(found)
 }
 
@@ -184,7 +184,7 @@ fn earlier_stamp(connection: &Connection, collection: &str) -> Result<()> {
 
 /// Chroma continues behind the largest number in the queue: it must not lie below what any segment has
 /// read, or that segment would take the next writes for old ones.
-fn keep_numbers_rising(connection: &Connection, entry: &Entry) -> Result<()> {
+fn keep_numbers_rising(connection: &Connection, topic: &str) -> Result<()> {
     let doing = "look at the sequence numbers";
     let queue: i64 = connection
         .query_row("SELECT coalesce(max(seq_id), 0) FROM main.embeddings_queue", [], |row| row.get(0))
@@ -193,7 +193,60 @@ fn keep_numbers_rising(connection: &Connection, entry: &Entry) -> Result<()> {
     let counts = statement.query_map([], |row| Ok(sql::sequence(row.get_ref(0)?))).doing(doing)?;
     let counts: Vec<Option<i64>> = counts.collect::<rusqlite::Result<_>>().doing(doing)?;
     match counts.into_iter().flatten().max() {
-        Some(read) if queue < read => fold::sentinel(connection, &entry.topic, read).map(drop),
+        Some(read) if queue < read => fold::sentinel(connection, topic, read).map(drop),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `max_seq_id` of a release with bytes and of one with numbers, `kept` beside it.
+    fn database(counts: &str) -> Connection {
+        let connection = Connection::open_in_memory().expect("open");
+        connection
+            .execute_batch(&format!(
+                "ATTACH ':memory:' AS kept; CREATE TABLE kept.max_seq_id (segment_id, seq_id);
+                 INSERT INTO kept.max_seq_id VALUES ('bytes', x'0000000000000102'), ('number', 9);
+                 CREATE TABLE embeddings_queue (seq_id INTEGER PRIMARY KEY, operation, topic, id);
+                 INSERT INTO embeddings_queue VALUES (250, 3, 'other', 'x');
+                 CREATE TABLE max_seq_id (segment_id, seq_id {counts})"
+            ))
+            .expect("tables");
+        connection
+    }
+
+    fn numbers(connection: &Connection) -> Vec<types::Value> {
+        let mut statement = connection.prepare("SELECT seq_id FROM max_seq_id ORDER BY 1").expect("select");
+        let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+        rows.collect::<rusqlite::Result<_>>().expect("values")
+    }
+
+    #[test]
+    fn sequence_numbers_come_back_in_the_form_of_the_release_that_is_there_now() {
+        let bytes = types::Value::Blob(vec![0, 0, 0, 0, 0, 0, 1, 2]);
+        let connection = database("BLOB");
+        counts(&connection, Release { sysdb: 9, metadb: 4, queue: 2 }).expect("restored");
+        assert_eq!(numbers(&connection), [types::Value::Integer(9), bytes]);
+        let connection = database("INTEGER");
+        counts(&connection, Release { sysdb: 10, metadb: 6, queue: 2 }).expect("restored");
+        assert_eq!(numbers(&connection), [types::Value::Integer(9), types::Value::Integer(258)]);
+    }
+
+    #[test]
+    fn the_next_number_is_above_what_was_read_in_bytes_too() {
+        let connection = database("BLOB");
+        let last = |c: &Connection| -> (i64, String) {
+            c.query_row("SELECT seq_id, topic FROM embeddings_queue ORDER BY 1 DESC", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .expect("row")
+        };
+        keep_numbers_rising(&connection, "own").expect("nothing to do");
+        assert_eq!(last(&connection), (250, "other".into()));
+        connection.execute("INSERT INTO main.max_seq_id SELECT * FROM kept.max_seq_id", []).expect("insert");
+        keep_numbers_rising(&connection, "own").expect("kept");
+        assert_eq!(last(&connection), (258, "own".into()));
     }
 }
