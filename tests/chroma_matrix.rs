@@ -190,7 +190,11 @@ fn run_all(cells: &[Cell]) {
         loop {
             let next = queue.lock().expect("no panic inside").pop();
             let Some(([release, space, name], cells)) = next else { return };
-            let arguments = [&["--space", space, "--dim", SOURCE_DIMENSION], state(name).as_slice()].concat();
+            let mut arguments =
+                [&["--space", space, "--dim", SOURCE_DIMENSION], state(name).as_slice()].concat();
+            if release == NEWEST {
+                arguments.push("--lists");
+            }
             let made = catch_unwind(|| Made::new(release, &arguments)).map_err(words);
             for cell in cells {
                 let start = Instant::now();

@@ -13,10 +13,9 @@ use support::{Made, collection, contents, copy_folder, rewrite, run};
 #[test]
 fn changes_after_a_migration_are_counted_refused_and_dropped() {
     for release in ["0.4.24", "0.5.23", "0.6.3", "1.0.20", "1.5.9"] {
-        let made = Made::new(
-            release,
-            &["--n", "260", "--sync-threshold", "100", "--tail", "20", "--space", "cosine"],
-        );
+        let lists: &[&str] = if release == "1.5.9" { &["--lists"] } else { &[] };
+        let state = ["--n", "260", "--sync-threshold", "100", "--tail", "20", "--space", "cosine"];
+        let made = Made::new(release, &[&state, lists].concat());
         let before = made.dump("before.json");
         let mut store = made.open();
         let rewritten = rewrite(store.as_mut(), "docs", "m1", 40);

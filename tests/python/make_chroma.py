@@ -31,9 +31,13 @@ def make_doc(rng, i):
     return "record %d: %s" % (i, " ".join(rng.choice(WORDS) for _ in range(8)))
 
 
-def make_meta(rng, i, booleans):
+def make_meta(rng, i, a):
     m = {"n": i, "score": round(rng.random(), 6), "tag": rng.choice(WORDS)}
-    return dict(m, even=i % 2 == 0) if booleans else m
+    if not a.no_booleans:
+        m["even"] = i % 2 == 0
+    if a.lists and i % 3:
+        m["words"], m["numbers"] = rng.sample(WORDS, i % 3), [i, -i, i]
+    return m
 
 
 ODD_IDS = ["nul\0inside", "\N{GRINNING FACE} \N{FAMILY}\N{ZERO WIDTH JOINER}\N{DOG FACE}", "e\u0301 is not \u00e9", "\u00e9",
@@ -104,6 +108,7 @@ def main():
     p.add_argument("--same-name", action="store_true", help="also make collections of the main one's name in a second database and a second tenant")
     p.add_argument("--emptied", action="store_true", help="also make a collection whose records are all deleted")
     p.add_argument("--no-booleans", action="store_true", help="no metadata of that kind, as before 0.4.10")
+    p.add_argument("--lists", action="store_true", help="metadata with lists, as 1.5 takes them")
     p.add_argument("--odd-ids", action="store_true", help="give the first records ids with NUL, emoji, 70,000 bytes and so on")
     p.add_argument("--journal", default="delete", choices=["delete", "wal"], help="SQLite's journal mode")
     p.add_argument("--interleave", action="store_true", help="mix the writes of all collections in the shared queue")
@@ -196,7 +201,7 @@ def main():
 
     def put(j, lo, hi):
         ids = [ODD_IDS[i] if a.odd_ids and i < len(ODD_IDS) else "%s-%05d" % (j.name, i) for i in range(lo, hi)]
-        metas = [make_meta(j.rng, i, not a.no_booleans) for i in range(lo, hi)]
+        metas = [make_meta(j.rng, i, a) for i in range(lo, hi)]
         docs = [None if a.no_docs and i % a.no_docs == 0 else make_doc(j.rng, i) for i in range(lo, hi)]
         for grp in (True, False):          # Chroma wants documents for all records of a call or for none
             s = [x for x in range(len(ids)) if (docs[x] is not None) == grp]
