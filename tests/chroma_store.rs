@@ -54,11 +54,18 @@ fn two_migrations_are_rolled_back_in_their_order() {
 
 #[test]
 fn a_live_chroma_process_keeps_everybody_out() {
+    for release in ["0.4.24", "1.5.9"] {
+        held_by(release);
+    }
+}
+
+fn held_by(release: &'static str) {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
-    let made = Made::new("1.5.9", &["--n", "50"]);
+    let made = Made::new(release, &["--n", "50"]);
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/act.py");
-    let mut holder = Command::new(support::python("1.5.9"))
+    let mut holder = Command::new(support::python(release))
+        .stderr(Stdio::null())
         .arg(script)
         .args(["hold", made.database().to_str().expect("text"), "docs"])
         .stdin(Stdio::piped())
@@ -158,7 +165,14 @@ fn a_process_killed_at_any_step_leaves_old_or_new() {
         crash_at(at.parse().expect("number"), std::path::Path::new(&database));
         return;
     }
-    let made = Made::new("1.5.9", &["--n", "150", "--sync-threshold", "60", "--tail", "9", "--deletes", "4"]);
+    for (release, journal) in [("1.5.9", "delete"), ("0.4.24", "wal")] {
+        killed_at_any_step(release, journal);
+    }
+}
+
+fn killed_at_any_step(release: &'static str, journal: &str) {
+    let state = ["--n", "150", "--sync-threshold", "60", "--tail", "9", "--deletes", "4"];
+    let made = Made::new(release, &[&state, &["--journal", journal][..]].concat());
     let before = contents(&made.database());
     let details = {
         let mut store = made.open();
@@ -174,6 +188,9 @@ fn a_process_killed_at_any_step_leaves_old_or_new() {
             .env(CRASH_IN, made.database())
             .output()
             .expect("runs");
+        // Asked before anything opens the database and rolls it back or forward.
+        let log = |name: &&str| made.database().join(format!("chroma.sqlite3-{name}")).exists();
+        let hot = ["journal", "wal"].iter().any(log);
         let mut store = made.open();
         let docs = collection(store.as_ref(), "docs");
         if child.status.success() {
@@ -182,7 +199,6 @@ fn a_process_killed_at_any_step_leaves_old_or_new() {
         }
         if !store.is_current(&docs.id, "m1").expect("known") {
             old += 1;
-            let hot = made.database().join("chroma.sqlite3-journal").exists();
             let after = contents(&made.database());
             assert!(after.0 == before.0, "step {step}: rows, journal left: {hot}");
             assert!(

@@ -136,10 +136,10 @@ impl VectorStore for ChromaStore {
     }
 
     fn rewrite_bytes(&self, collection: &Collection, dimension: usize) -> u64 {
-        // Index: vector, 32 links, label, length, and the id twice in the pickle; backup and SQLite's
-        // journal: about what the rows of the records take, the queue's vectors twice.
+        // Index: vector, 32 links, label, length, and the id two or three times in the pickle; backup and
+        // SQLite's journal: about what the rows of the records take, the queue's vectors twice.
         let dimension = dimension as u64;
-        let record = 4 * dimension + 160 + 4 + 2 * 64;
+        let record = 4 * dimension + 160 + 4 + 3 * 64;
         let rows = std::fs::metadata(self.database()).map_or(0, |m| m.len());
         collection.count.saturating_mul(record).saturating_add(rows.saturating_mul(2)).saturating_add(1 << 20)
     }
