@@ -63,19 +63,26 @@ fn new_segment(database: &Path) -> std::path::PathBuf {
 
 #[test]
 fn a_rollback_after_a_newer_release_took_the_result_over() {
-    for release in ["0.4.24", "0.5.23", "0.6.3"] {
+    for (release, changed) in [("0.4.24", true), ("0.4.24", false), ("0.5.23", false), ("0.6.3", true)] {
         let made = Made::new(release, &["--n", "230", "--tail", "30", "--sync-threshold", "100"]);
         let database = made.database();
         let backup = made.moves(release, 40, &[]);
         run(NEWEST, "act.py", &["touch", text(&database), "docs"]);
         let mut store = made.open();
         assert_eq!(store.changes_since(&backup).expect("known"), Changes::default());
-        store.restore(&backup, Since::Refuse).expect("restored");
+        if changed {
+            drop(store);
+            run(NEWEST, "act.py", &["change", text(&database), "docs"]);
+            store = made.open();
+            let changes = store.changes_since(&backup).expect("known");
+            assert_eq!(changes, Changes { added: 3, removed: 2, updated: 4 });
+        }
+        store.restore(&backup, if changed { Since::Drop } else { Since::Refuse }).expect("restored");
         drop(store);
         let typed: String = sqlite(&database)
             .query_row("SELECT group_concat(DISTINCT typeof(seq_id)) FROM max_seq_id", [], |row| row.get(0))
             .expect("rows");
-        assert_eq!(typed, "integer", "{release}");
+        assert_eq!(typed, "integer", "{release}, changed: {changed}");
         check(NEWEST, &database, &made.truths(), "docs", None, &["--bulk", "130"]).expect("in order");
     }
 }
