@@ -67,7 +67,7 @@ impl Context<'_> {
     pub fn check(&self) -> Result<()> {
         if self.cancel.is_raised() {
             return Err(Error::new(Kind::Interrupted, "stopped on request")
-                .hint("nothing visible was changed; run the same command again to start over"));
+                .hint("run the same command again to start over"));
         }
         Ok(())
     }

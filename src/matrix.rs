@@ -82,6 +82,11 @@ fn multiply<T: Element>(
 ) {
     assert_eq!((x.nrows(), w.nrows()), out.dim(), "rows of the product");
     assert_eq!(x.ncols(), w.ncols(), "inner extent of the product");
+    // Whoever calls from a worker of the pool has split the work already.
+    let parallelism = match rayon::current_thread_index() {
+        Some(_) => gemm::Parallelism::None,
+        None => gemm::Parallelism::Rayon(0),
+    };
     let [(x_row, x_column), (w_row, w_column), (out_row, out_column)] =
         [x.strides(), w.strides(), out.strides()].map(|s| (s[0], s[1]));
     // SAFETY: the three views are live for the whole call and cover exactly extent x stride elements
@@ -107,7 +112,7 @@ fn multiply<T: Element>(
             false,
             false,
             false,
-            gemm::Parallelism::Rayon(0),
+            parallelism,
         );
     }
 }

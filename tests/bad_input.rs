@@ -355,6 +355,38 @@ fn held_by_a_live_chroma() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn held_by_a_chroma_server() {
+    let s = Scratch::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let chroma = chroma_python("1.5.9").with_file_name("chroma");
+    let mut server = Command::new(chroma)
+        .args(["run", "--path", "db", "--host", "127.0.0.1", "--port", &port.to_string()])
+        .current_dir(s.path())
+        .env("ANONYMIZED_TELEMETRY", "False")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It opens the database before it listens.
+    let mut tries = 0;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() && tries < 600 {
+        tries += 1;
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let outcome = embedport(s.path(), &migrate("tldr", PROJECTION));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let outcome = outcome.fails(6, "held open by the server `chroma run`");
+    assert!(outcome.stderr.contains(&server.id().to_string()), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains(&port.to_string()), "its other arguments are nobody's business");
+    assert!(outcome.stderr.contains("end `chroma run` with Ctrl-C"), "{}", outcome.stderr);
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_at_any_time() {
     let full = {
@@ -453,7 +485,7 @@ fn a_lost_journal_does_not_cost_the_backup() {
     let folder = s.db().join(".embedport").join(report["migration"].as_str().unwrap());
     fs::remove_file(folder.join("journal.json")).unwrap();
     embedport(s.path(), &["rollback", "--store", "db", "--collection", "tldr"]).fails(3, "no migration");
-    assert!(folder.join("backup/rows.sqlite3").exists());
+    assert!(folder.join("backup/rows.bin").exists());
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn the_layout_of_0_4_0() {
             "DELETE FROM embedding_metadata WHERE id = 7; DELETE FROM embedding_fulltext WHERE id = 7;
              DELETE FROM embeddings WHERE id = 7;
              UPDATE embeddings SET seq_id = x'00000000000001ff' WHERE id = 9;
+             UPDATE max_seq_id SET seq_id = x'00000000000001ff';
              UPDATE embedding_metadata SET string_value = 'later' WHERE id = 9 AND key = 'chroma:document';
              UPDATE embedding_fulltext SET string_value = 'later' WHERE id = 9;",
         )

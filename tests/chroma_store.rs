@@ -7,7 +7,7 @@ mod support;
 
 use embedport::error::Kind;
 use embedport::platform::fault;
-use embedport::store::{Changes, Since, VectorStore};
+use embedport::store::{Changes, IndexWay, Since, VectorStore};
 use support::{Made, collection, contents, copy_folder, rewrite, run};
 
 #[test]
@@ -145,13 +145,11 @@ fn try_rewrite(store: &mut dyn VectorStore) -> embedport::error::Result<()> {
     let target = support::target(&description.path, "m1", 24);
     let map = support::map(docs.dimension.expect("records"), 24);
     let mut rewrite = store.rewrite(&docs, &target)?;
-    let backup = rewrite.back_up()?;
+    let (backup, _) = rewrite.back_up(&mut |_, _| {})?;
     let file = description.path.join("../../backup.json");
     std::fs::write(file, serde_json::to_vec(&backup).expect("JSON")).expect("written");
-    while let Some(batch) = rewrite.next_batch(50, false)? {
-        rewrite.put(&batch.ids, batch.vectors.dot(&map).view())?;
-    }
-    rewrite.seal(&support::context())?;
+    rewrite.transform(&support::Mapping::new(map), &support::context())?;
+    rewrite.seal(IndexWay::Rebuilt, &support::context())?;
     rewrite.commit()
 }
 
@@ -264,12 +262,11 @@ fn the_embedding_function_follows_the_model() {
             let mut target = support::target(&database, &format!("{name}-{dimension}"), dimension);
             target.space.model = model.to_owned();
             let mut rewrite = store.rewrite(&docs, &target).expect("free");
-            let backup = rewrite.back_up().expect("backup");
-            while let Some(batch) = rewrite.next_batch(100, true).expect("records") {
-                assert!(batch.texts.iter().all(|t| t.as_ref().is_some_and(|t| t.starts_with("text "))));
-                rewrite.put(&batch.ids, batch.vectors.dot(&support::map(8, dimension)).view()).expect("put");
-            }
-            rewrite.seal(&support::context()).expect("sealed");
+            let mut look = |_: &str, text: &str| assert!(text.starts_with("text "));
+            let (backup, _) = rewrite.back_up(&mut look).expect("backup");
+            let map = support::Mapping::new(support::map(8, dimension));
+            rewrite.transform(&map, &support::context()).expect("done");
+            rewrite.seal(IndexWay::Rebuilt, &support::context()).expect("sealed");
             rewrite.commit().expect("committed");
             backup
         };

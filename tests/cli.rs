@@ -60,6 +60,7 @@ fn help_of_every_command() {
         "migrate-collection",
         "verify",
         "rollback",
+        "backups",
         "detect",
         "inspect",
         "registry",
@@ -69,6 +70,10 @@ fn help_of_every_command() {
         "man",
     ] {
         snapshot(&format!("help_{command}"), folder.path(), program(folder.path()).args([command, "--help"]));
+    }
+    for action in ["list", "prune"] {
+        let name = format!("help_backups_{action}");
+        snapshot(&name, folder.path(), program(folder.path()).args(["backups", action, "--help"]));
     }
 }
 

@@ -82,6 +82,8 @@ fn keys(value: &Value, found: &mut BTreeSet<String>) {
 /// The documents of real runs, by the first cell of the README's rows.
 fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
     copy_folder(&root().join("assets/demo/chroma"), &folder.join("db"));
+    copy_folder(&folder.join("db"), &folder.join("orphaned"));
+    std::fs::create_dir(folder.join("orphaned/11111111-2222-3333-4444-555555555555")).unwrap();
     write_npy(&folder.join("x.npy"), &Numbers(1).rows(3, 384));
     let run = |line: &str| {
         let mut arguments: Vec<&str> = line.split(' ').collect();
@@ -91,8 +93,10 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
         seen.json()
     };
     let migrate = "migrate-collection --store db --collection tldr --projection all-minilm-l6-v2--static-256";
+    let all = "migrate-collection --store db --all --projection all-minilm-l6-v2--static-256";
     BTreeMap::from([
         ("`inspect`", vec![run("inspect --store db")]),
+        ("`inspect --deep`", vec![run("inspect --deep --store orphaned")]),
         (
             "`train`",
             vec![run("train --from db --collection tldr --target-model embedport/static-256 --samples 60")],
@@ -100,9 +104,17 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
         ("`registry show`", vec![run("registry show static-256--all-minilm-l6-v2")]),
         ("`registry list`, `check`", vec![run("registry list"), run("registry check")]),
         ("`migrate-collection --dry-run`", vec![run(&format!("{migrate} --dry-run"))]),
-        ("`migrate-collection`", vec![run(&format!("{migrate} --yes"))]),
+        ("`migrate-collection --all --dry-run`", vec![run(&format!("{all} --dry-run"))]),
+        ("`migrate-collection --all`", vec![run(&format!("{all} --yes"))]),
+        ("`migrate-collection`", {
+            run("rollback --store db");
+            vec![run(&format!("{migrate} --yes"))]
+        }),
         ("`verify`", vec![run("verify --store db")]),
+        ("`backups list`", vec![run("backups list --store db")]),
+        ("`backups prune --dry-run`", vec![run("backups prune --store db --all --dry-run")]),
         ("`rollback`", vec![run("rollback --store db")]),
+        ("`backups prune`", vec![run("backups prune --store db --all --yes")]),
         ("`detect`", vec![run("detect --store db --expect-dimension 7")]),
         (
             "`apply`",
@@ -147,9 +159,11 @@ fn flags_and_commands_that_the_readme_shows_exist() {
     for line in
         job.lines().take_while(|l| !l.starts_with("- ")).filter_map(|l| l.strip_prefix("    embedport "))
     {
-        let mut words = line.split(' ');
-        let help = embedport(&root(), &[words.next().unwrap(), "--help"]).succeeds().stdout;
-        for flag in words.filter(|w| w.starts_with("--")) {
+        let is_flag = |word: &&str| word.starts_with("--");
+        let mut command: Vec<&str> = line.split(' ').take_while(|word| !is_flag(word)).collect();
+        command.push("--help");
+        let help = embedport(&root(), &command).succeeds().stdout;
+        for flag in line.split(' ').filter(is_flag) {
             assert!(help.contains(flag), "{line}: no {flag}");
         }
     }

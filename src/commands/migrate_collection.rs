@@ -4,47 +4,117 @@ use std::process::ExitCode;
 
 use embedport::context::Context;
 use embedport::error::{Error, Kind, Result};
-use embedport::migration::{self, MigrationPlan, PlanOptions};
-use embedport::store;
+use embedport::migration::{self, MigrationPlan, PlanOfAll, PlanOptions};
+use embedport::registry::Resolved;
+use embedport::store::{self, VectorStore};
 
 use crate::cli::MigrateCollection;
-use crate::output::Output;
+use crate::output::{Output, ShowJson};
 
 pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Result<ExitCode> {
+    if args.filter.is_some() {
+        return Err(Error::new(
+            Kind::Usage,
+            "a part of a collection cannot be migrated: all of its vectors share one space",
+        )
+        .hint("copy those records into a collection of their own and migrate that one"));
+    }
     // The projection is judged before a store is opened.
     let registry = args.registry.open()?;
     let projection = registry.resolve(&args.projection)?;
     let mut store = store::open(&args.store.store)?;
-    let collection = args.store.collection.ok_or_else(|| {
-        Error::new(Kind::Usage, "no collection was named")
-            .hint("name one with --collection; `embedport inspect --store PATH` lists them")
-    })?;
-    let options = PlanOptions {
-        collection,
-        namespace: args.store.namespace,
-        source_model: args.source_model,
-        accept_unrecognised_vectors: args.accept_unrecognised_vectors,
-        discard_backup: args.no_backup,
-    };
-    let plan = MigrationPlan::new(store.as_ref(), &projection, &options, context)?;
-    if args.dry_run {
-        output.result(&plan)?;
-        return Ok(ExitCode::SUCCESS);
+    if args.all {
+        return all(&args, store.as_mut(), &projection, output, context);
     }
-    if !args.yes {
-        output.aside(&plan);
-        if !output.can_ask() {
-            return Err(Error::new(Kind::Refused, "a migration needs a yes, and nobody can be asked here")
-                .hint("pass --yes to go on, or --dry-run to see the plan alone"));
-        }
-        if !output.ask("rewrite this collection?") {
-            return Err(Error::new(Kind::Refused, "not confirmed; nothing was changed"));
-        }
-    } else if !output.json && !output.quiet {
-        output.aside(&plan);
+    let plan = MigrationPlan::new(store.as_ref(), &projection, &options(&args)?, context);
+    let plan = plan.map_err(|refused| tidied(refused, &args, store.as_mut(), context))?;
+    if !is_agreed(&args, &plan, "rewrite this collection?", output)? {
+        return Ok(ExitCode::SUCCESS);
     }
     let model = super::target_model(args.target_model.as_deref(), &plan.target, context)?;
     let report = migration::execute(plan, store.as_mut(), &projection, model.as_deref(), context)?;
     output.result(&report)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn all(
+    args: &MigrateCollection,
+    store: &mut dyn VectorStore,
+    projection: &Resolved,
+    output: Output,
+    context: &Context<'_>,
+) -> Result<ExitCode> {
+    let plan = PlanOfAll::new(store, projection, &options(args)?, context);
+    let plan = plan.map_err(|refused| tidied(refused, args, store, context))?;
+    if !is_agreed(args, &plan, "rewrite these collections?", output)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let target = projection.projection.target();
+    let model = super::target_model(args.target_model.as_deref(), target, context)?;
+    let report = plan.execute(store, projection, model.as_deref(), context)?;
+    output.result(&report)?;
+    Ok(report.failed.first().map_or(ExitCode::SUCCESS, |failed| ExitCode::from(failed.kind.exit_code())))
+}
+
+/// Finishes what an earlier run left. A migration that was killed behind its commit and is run again has nothing to
+/// migrate, and something to tidy.
+fn tidied(
+    refused: Error,
+    args: &MigrateCollection,
+    store: &mut dyn VectorStore,
+    context: &Context<'_>,
+) -> Error {
+    if args.dry_run || refused.is_locked() {
+        return refused;
+    }
+    match migration::recovery::finish(store, context) {
+        Ok(_) => refused,
+        Err(e) => refused.hint(format!("what an earlier run left could not be tidied: {e}")),
+    }
+}
+
+fn options(args: &MigrateCollection) -> Result<PlanOptions> {
+    let collection = match (&args.store.collection, args.all) {
+        (Some(name), _) => name.clone(),
+        (None, true) => String::new(),
+        (None, false) => {
+            return Err(Error::new(Kind::Usage, "no collection was named").hint(format!(
+                "name one with --collection, or all that the projection fits with --all; \
+                 `embedport inspect --store {}` lists them",
+                crate::output::quoted(&args.store.store)
+            )));
+        }
+    };
+    Ok(PlanOptions {
+        collection,
+        namespace: args.store.namespace.clone(),
+        source_model: args.source_model.clone(),
+        accept_unrecognised_vectors: args.accept_unrecognised_vectors,
+        discard_backup: args.no_backup,
+        index: args.index.into(),
+        backup: args.backup.into(),
+    })
+}
+
+/// Shows the plan and asks, as far as the arguments want it; false: the plan was all that was wanted.
+fn is_agreed(args: &MigrateCollection, plan: &dyn ShowJson, question: &str, output: Output) -> Result<bool> {
+    if args.dry_run {
+        output.result(plan)?;
+        return Ok(false);
+    }
+    if args.yes {
+        if !output.json && !output.quiet {
+            output.aside(plan);
+        }
+        return Ok(true);
+    }
+    output.aside(plan);
+    if !output.can_ask() {
+        return Err(Error::new(Kind::Refused, "a migration needs a yes, and nobody can be asked here")
+            .hint("pass --yes to go on, or --dry-run to see the plan alone"));
+    }
+    match output.ask(question) {
+        true => Ok(true),
+        false => Err(Error::new(Kind::Refused, "not confirmed; nothing was changed")),
+    }
 }

@@ -1,10 +1,12 @@
 //! One verb a file; each reads as a list of nouns.
 
 mod apply;
+mod backups;
 mod demo;
 mod detect;
 mod inspect;
 mod migrate_collection;
+mod mixed_spaces;
 mod registry;
 mod rollback;
 mod train;
@@ -28,8 +30,9 @@ pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<Ex
         Command::MigrateCollection(args) => migrate_collection::run(args, output, context),
         Command::Verify(args) => verify::run(args, output, context),
         Command::Rollback(args) => rollback::run(args, output, context),
+        Command::Backups(args) => backups::run(args.action, output, context),
         Command::Detect(args) => detect::run(args, output),
-        Command::Inspect(args) => inspect::run(args, output),
+        Command::Inspect(args) => inspect::run(args, output, context),
         Command::Registry(args) => registry::run(args, output),
         Command::Apply(args) => apply::run(args, output, context),
         Command::Demo(args) => demo::run(args, output, context),

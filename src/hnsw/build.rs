@@ -9,7 +9,6 @@ use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 use super::distance::{Distance, Kernel, KernelOp};
 use super::graph::{Graph, Parts};
 use super::insert::{Growing, Inserter};
-use super::pages::LargePages;
 use super::pool::MAX_NODES;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -32,6 +31,7 @@ pub struct Params {
 
 /// Builds a graph whose node i is row i of `vectors` (n x dimension).
 ///
+/// The walks are faster over rows in a [`VectorBuffer`](super::VectorBuffer).
 /// Reports each inserted record with [`Progress::advance`](crate::context::Progress::advance);
 /// starting and finishing the stage is the caller's. Vectors have to be finite for the graph to be of use.
 ///
@@ -59,8 +59,6 @@ pub fn build(
     }
     let vectors = vectors.as_standard_layout();
     let vectors = vectors.as_slice().unwrap_or(&[]);
-    let copy = LargePages::copy(vectors);
-    let vectors = copy.as_ref().and_then(LargePages::vectors).unwrap_or(vectors);
     let growing = Growing::new(vectors, dimension, draw_levels(n, m, seed), m, ef_construction)?;
     context.progress.advance(1);
 

@@ -12,6 +12,7 @@ mod links;
 mod pages;
 mod pool;
 mod records;
+mod repair;
 mod search;
 mod select;
 #[cfg(test)]
@@ -22,6 +23,8 @@ mod write;
 pub use build::{Params, build};
 pub use distance::{Distance, distance};
 pub use graph::{Graph, GraphView, Indexed};
+pub use pages::VectorBuffer;
 pub use records::{Records, Shape};
+pub use repair::repair;
 pub use search::{Searcher, search};
 pub use write::{write_level0, write_link_lists};

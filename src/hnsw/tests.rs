@@ -253,3 +253,81 @@ proptest! {
         }
     }
 }
+
+/// The vectors, each moved somewhere near.
+fn moved(vectors: &Array2<f32>) -> Array2<f32> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(99);
+    let mut moved = vectors.clone();
+    moved.mapv_inplace(|x| x + 1.5 * ((rng.next_u64() >> 40) as f32 / (1 << 24) as f32 - 0.5));
+    moved
+}
+
+/// The bytes of a graph with these vectors.
+fn bytes_of(graph: &Graph, vectors: &Array2<f32>) -> (Vec<u8>, Vec<u8>) {
+    let (mut level0, mut links) = (Vec::new(), Vec::new());
+    write_level0(graph, vectors.view(), u64::from, &mut level0).unwrap();
+    write_link_lists(graph, &mut links).unwrap();
+    (level0, links)
+}
+
+fn shape_of(graph: &Graph, dimension: usize) -> Shape {
+    Shape {
+        count: graph.len(),
+        dimension,
+        m: graph.m(),
+        max_m0: graph.max_m0(),
+        entry: graph.entry(),
+        max_level: graph.max_level(),
+    }
+}
+
+#[test]
+fn repair_finds_more_after_vectors_moved_and_breaks_no_rule() {
+    let source = clustered(3000, 24, 30, 5);
+    let graph = build(source.view(), Distance::L2, &PARAMS, &context()).unwrap();
+    let target = moved(&source);
+    let (mut level0, links) = bytes_of(&graph, &target);
+    let shape = shape_of(&graph, 24);
+    let queries = moved(&clustered(100, 24, 30, 77));
+    let found = |level0: &[u8]| {
+        let view = Records::open(&shape, level0, &links).unwrap();
+        recall(&view, &target, &queries, Distance::L2, 20)
+    };
+    let kept = found(&level0);
+    let lists = {
+        let view = Records::open(&shape, &level0, &links).unwrap();
+        let lists = repair(&view, Distance::L2, PARAMS.m, &context()).unwrap();
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert!(alone.install(|| repair(&view, Distance::L2, PARAMS.m, &context()).unwrap()) == lists);
+        lists
+    };
+    let stride = shape.record_size().unwrap();
+    for (node, (list, record)) in
+        lists.chunks_exact(1 + shape.max_m0).zip(level0.chunks_exact_mut(stride)).enumerate()
+    {
+        let count = list[0] as usize;
+        assert!((1..=shape.max_m0).contains(&count));
+        let mut ids = list[1..=count].to_vec();
+        assert!(ids.iter().all(|id| *id as usize != node && (*id as usize) < shape.count));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "a link twice");
+        for (word, place) in list.iter().zip(record.chunks_exact_mut(4)) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+    let repaired = found(&level0);
+    assert!(kept < 0.95 && repaired > kept + 0.02, "{kept} before, {repaired} after");
+}
+
+#[test]
+fn repair_stops_on_request() {
+    let vectors = clustered(600, 8, 5, 5);
+    let graph = build(vectors.view(), Distance::L2, &PARAMS, &context()).unwrap();
+    let (level0, links) = bytes_of(&graph, &vectors);
+    let view = Records::open(&shape_of(&graph, 8), &level0, &links).unwrap();
+    let cancel = Cancel::new();
+    cancel.raise();
+    let context = Context { cancel: &cancel, ..context() };
+    assert!(repair(&view, Distance::L2, 16, &context).is_err());
+}

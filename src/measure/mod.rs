@@ -1,6 +1,7 @@
 //! Metrics: matrices in, numbers out. Knows nothing of stores, models or projections.
 
 pub mod bootstrap;
+mod mixture;
 pub mod nearest;
 pub mod overlap;
 pub mod pairs;
@@ -8,5 +9,6 @@ mod report;
 pub mod similarity;
 mod space_match;
 
+pub use mixture::{Mixture, find_mixture};
 pub use report::{Better, Figure, HeldOutReport};
 pub use space_match::{FEWEST_ROWS, SourceMatch, Verdict, match_space};

@@ -1,12 +1,15 @@
 //! Delivery checks: what was put is what is there, record by record.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::context::Context;
 use crate::error::Result;
 use crate::space::Space;
-use crate::store::Records;
+use crate::store::{Batch, Records, Rewrite, VectorStore, find_collection};
 
 use super::BATCH;
-use super::meaning::ExactSearch;
+use super::exact::ExactSearch;
+use super::plan::MigrationPlan;
 use super::sketch::{Sketch, Sketcher};
 use super::verification::{Family, Relation, VerificationReport};
 
@@ -24,43 +27,122 @@ pub struct Delivered {
     pub not_finite: u64,
     /// Largest | length - 1 |.
     pub length_deviation: f64,
-    /// Sketches in reading order.
+    /// Ordered by the hash of the record's id.
     pub sketches: Vec<Sketch>,
 }
 
-/// Reads every record once; feeds the exact search on the way.
-pub fn read_all(
+impl Delivered {
+    /// Looks at some records.
+    pub fn of(batch: &Batch, sketcher: &Sketcher, dimension: usize) -> Delivered {
+        let mut found = Delivered { records: batch.ids.len() as u64, ..Delivered::default() };
+        if batch.vectors.ncols() != dimension {
+            found.wrong_dimension = found.records;
+            return found;
+        }
+        for (id, row) in batch.ids.iter().zip(batch.vectors.rows()) {
+            let sketch = sketcher.sketch(id, row);
+            found.not_finite += u64::from(row.iter().any(|x| !x.is_finite()));
+            found.length_deviation = found.length_deviation.max((f64::from(sketch.norm) - 1.0).abs());
+            found.sketches.push(sketch);
+        }
+        found
+    }
+
+    /// Adds what was found elsewhere.
+    pub fn merge(&mut self, mut other: Delivered) {
+        self.records += other.records;
+        self.wrong_dimension += other.wrong_dimension;
+        self.not_finite += other.not_finite;
+        self.length_deviation = self.length_deviation.max(other.length_deviation);
+        self.sketches.append(&mut other.sketches);
+    }
+
+    /// No more records come.
+    pub fn finish(mut self) -> Delivered {
+        self.sketches.sort_unstable_by_key(|sketch| sketch.id);
+        self
+    }
+}
+
+/// Reads at most about `most` records; feeds the exact search on the way.
+pub fn read(
     records: &mut dyn Records,
     dimension: usize,
-    mut exact: Option<&mut ExactSearch>,
+    exact: Option<&ExactSearch>,
+    most: u64,
     context: &Context<'_>,
 ) -> Result<Delivered> {
     let sketcher = Sketcher::new(dimension);
     let mut found = Delivered::default();
-    while let Some(batch) = records.next_batch(BATCH)? {
+    while found.records < most
+        && let Some(batch) = records.next_batch(BATCH)?
+    {
         context.check()?;
-        found.records += batch.ids.len() as u64;
-        if batch.vectors.ncols() != dimension {
-            found.wrong_dimension += batch.ids.len() as u64;
-            continue;
-        }
-        for (id, row) in batch.ids.iter().zip(batch.vectors.rows()) {
-            let sketch = sketcher.sketch(id, row);
-            if row.iter().any(|x| !x.is_finite()) {
-                found.not_finite += 1;
-            }
-            found.length_deviation = found.length_deviation.max((f64::from(sketch.norm) - 1.0).abs());
-            found.sketches.push(sketch);
-        }
-        if let Some(exact) = exact.as_deref_mut() {
+        found.merge(Delivered::of(&batch, &sketcher, dimension));
+        if let Some(exact) = exact {
             exact.add(&batch.ids, batch.vectors.view())?;
         }
         context.progress.advance(batch.ids.len() as u64);
     }
-    Ok(found)
+    Ok(found.finish())
 }
 
-/// Compares what was read with what was put. `stage` tells the checks of several passes apart.
+/// Reads back everything that a sealed rewrite will make visible; with the digest of ids, texts and metadata.
+pub fn read_back(
+    rewrite: &dyn Rewrite,
+    dimension: usize,
+    context: &Context<'_>,
+) -> Result<(Delivered, String)> {
+    let sketcher = Sketcher::new(dimension);
+    let found = Mutex::new(Delivered::default());
+    let content = rewrite.read_back(&|batch| {
+        context.check()?;
+        let part = Delivered::of(batch, &sketcher, dimension);
+        found.lock().unwrap_or_else(PoisonError::into_inner).merge(part);
+        context.progress.advance(batch.ids.len() as u64);
+        Ok(())
+    })?;
+    Ok((found.into_inner().unwrap_or_else(PoisonError::into_inner).finish(), content))
+}
+
+/// Records that are looked at once more after the commit: what all of them hold was checked before, through the
+/// same files; what is new is the way there.
+const SECOND_LOOK: u64 = 4096;
+
+/// Delivery checks of the committed result, as an opener finds it.
+pub(super) fn look_again(
+    plan: &MigrationPlan,
+    store: &dyn VectorStore,
+    put: &[Sketch],
+    report: &mut VerificationReport,
+    context: &Context<'_>,
+) -> Result<()> {
+    let description = store.describe()?;
+    let collection = find_collection(&description, &plan.collection_id, None)?;
+    let target = &plan.target;
+    let mut records = store.records(collection, false)?;
+    let found = read(records.as_mut(), target.dimension, None, SECOND_LOOK, context)?;
+    let mut equal = |name: &str, measured: u64, wanted: u64| {
+        let name = format!("committed: {name}");
+        report.check(Family::Delivery, name, measured as f64, Relation::Equal, wanted as f64);
+    };
+    equal("records", collection.count, put.len() as u64);
+    equal("collection dimension", collection.dimension.unwrap_or(0) as u64, target.dimension as u64);
+    equal(&format!("different vectors among {}", found.sketches.len()), strangers(&found.sketches, put), 0);
+    Ok(())
+}
+
+/// How many of `found` are not among `put`; both ordered by the hash of the id.
+pub fn strangers(found: &[Sketch], put: &[Sketch]) -> u64 {
+    let known = |sketch: &&Sketch| {
+        let from = put.partition_point(|other| other.id < sketch.id);
+        let same = put.get(from..).unwrap_or_default().iter().take_while(|other| other.id == sketch.id);
+        same.into_iter().any(|other| other.agrees_with(sketch))
+    };
+    (found.len() - found.iter().filter(known).count()) as u64
+}
+
+/// Compares what was read with what was put, both ordered by the hash of the id. `stage` tells the checks of several passes apart.
 pub fn check(
     report: &mut VerificationReport,
     stage: &str,
@@ -80,7 +162,7 @@ pub fn check(
     equal("records", found.records, put.len() as u64);
     equal("records of another dimension", found.wrong_dimension, 0);
     equal("records with a component that is not finite", found.not_finite, 0);
-    equal("ids out of place", differing(put, &found.sketches, |a, b| a.id == b.id), 0);
+    equal("ids that differ", differing(put, &found.sketches, |a, b| a.id == b.id), 0);
     equal("vectors read back different", differing(put, &found.sketches, Sketch::agrees_with), 0);
     if target.normalised == Some(true) {
         report.check(

@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use jiff::Timestamp;
-use ndarray::Array2;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::context::{Cancel, Context};
 use crate::embed::Embedder;
@@ -13,15 +10,18 @@ use crate::error::{Error, Kind, Result};
 use crate::platform::{files, lock};
 use crate::projection::Projection;
 use crate::registry::Resolved;
-use crate::store::{Batch, Collection, Hit, Rewrite, RewriteTarget, Since, VectorStore, find_collection};
+use crate::store::{Collection, Rewrite, RewriteTarget, Since, VectorStore, find_collection};
 
-use super::delivery;
+use super::indexing::{self, IndexReport, Judge};
 use super::journal::{Journal, State};
-use super::meaning::{self, ExactSearch, ProbeCollector, Probes};
-use super::plan::{MigrationPlan, SourceKnowledge};
-use super::sketch::{self, Sketch, Sketcher};
+use super::pass::{Applied, Projecting, VectorsOf};
+use super::plan::MigrationPlan;
+use super::questions::{ProbeCollector, Questions};
+use super::sketch::{self, Sketch};
+use super::source::SourceKnowledge;
 use super::verification::{Family, Relation, VerificationReport};
-use super::{BATCH, PROJECTION, SKETCHES, recovery};
+use super::watch::Watch;
+use super::{PROJECTION, SKETCHES, delivery, meaning, prune, recovery};
 
 /// What a migration did.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +32,8 @@ pub struct MigrationReport {
     pub plan: MigrationPlan,
     /// Every check with its bound.
     pub verification: VerificationReport,
+    /// What became of the index.
+    pub index: IndexReport,
     /// Records rewritten.
     pub records: u64,
     /// Records whose source vector was all zeros: their new vector says nothing.
@@ -63,7 +65,7 @@ pub fn execute(
     files::create_folder(&state_folder)?;
     let _lock = lock::acquire(&state_folder.join("lock"), "migrate-collection")?;
     let map = &projection.projection;
-    execute_locked(plan, store, map, &mut |batch| map.apply(batch.vectors.view()), target_model, context)
+    execute_locked(plan, store, map, &|batch| map.apply(batch.vectors.view()), target_model, context)
 }
 
 /// As [`execute`], with new vectors from `vectors_of` (in the projection's target space). The caller
@@ -72,7 +74,7 @@ pub(super) fn execute_locked(
     plan: MigrationPlan,
     store: &mut dyn VectorStore,
     projection: &Projection,
-    vectors_of: &mut VectorsOf<'_>,
+    vectors_of: &VectorsOf<'_>,
     target_model: Option<&dyn Embedder>,
     context: &Context<'_>,
 ) -> Result<MigrationReport> {
@@ -115,9 +117,6 @@ fn still_as_planned(plan: &MigrationPlan, collection: &Collection) -> Result<()>
     .hint("nothing was changed; run the same command again for a plan of what is there now"))
 }
 
-/// New vectors for some records.
-pub(super) type VectorsOf<'a> = dyn FnMut(&Batch) -> Result<Array2<f32>> + 'a;
-
 /// One migration under way.
 struct Run<'a> {
     folder: PathBuf,
@@ -132,13 +131,7 @@ struct Run<'a> {
 struct Done {
     sketches: Vec<Sketch>,
     report: VerificationReport,
-    content: String,
-}
-
-/// What one pass over the source records leaves.
-struct Applied {
-    sketches: Vec<Sketch>,
-    probes: Option<Probes>,
+    index: IndexReport,
 }
 
 impl Run<'_> {
@@ -147,75 +140,72 @@ impl Run<'_> {
         &mut self,
         store: &mut dyn VectorStore,
         projection: &Projection,
-        vectors_of: &mut VectorsOf<'_>,
+        vectors_of: &VectorsOf<'_>,
         target_model: Option<&dyn Embedder>,
     ) -> Result<Done> {
         let target = RewriteTarget {
             space: projection.target().clone(),
             migration: self.journal.migration.clone(),
             folder: self.folder.clone(),
-            index: crate::store::IndexChoice::default(),
+            index: self.journal.plan.index,
+            backup: self.journal.plan.backup,
         };
         files::create_folder(&self.folder)?;
         let mut rewrite = store.rewrite(&self.collection, &target)?;
         self.journal.sweep = rewrite.sweep_details();
         self.journal.save(&self.folder)?;
         projection.save(&self.folder.join(PROJECTION))?;
+        self.watch.lap("lock and look");
 
-        let content = rewrite.content_digest()?;
+        let mut probes = ProbeCollector::new(projection, self.collection.texts);
+        let (backup, content) = rewrite.back_up(&mut |id, text| probes.look(id, text))?;
         self.journal.content_sha256 = Some(content.clone());
-        self.journal.backup = Some(rewrite.back_up()?);
+        self.journal.backup = Some(backup);
         self.reach(State::BackedUp)?;
         self.watch.lap("backup");
 
-        let applied = self.apply(rewrite.as_mut(), projection, vectors_of, target_model)?;
-        self.watch.lap("read and apply");
-        rewrite.seal(self.context)?;
-        let sketches = sketch::to_bytes(&applied.sketches);
-        files::write(&self.folder.join(SKETCHES), &sketches)?;
+        let probes = probes.finish(projection, target_model, self.context)?;
+        let judge = Judge::new(Questions::new(probes, projection)?, self.collection.metric);
+        let applied = self.apply(rewrite.as_mut(), projection, vectors_of, &judge)?;
+        self.watch.lap("read, project and write");
+        let (index, hits) = judge.seal(rewrite.as_mut(), self.context)?;
+        files::write(&self.folder.join(SKETCHES), &sketch::to_bytes(&applied.sketches))?;
         self.reach(State::Rewritten)?;
-        self.watch.lap("build index and write");
+        self.watch.lap("index");
 
-        let report = self.verify(rewrite.as_ref(), projection, &applied, &content)?;
+        let mut report = self.verify(rewrite.as_ref(), projection, &applied, &content)?;
+        meaning::check(&mut report, projection, judge.questions.as_ref(), judge.target.as_ref(), &hits)?;
+        indexing::check(&mut report, &index);
+        self.journal.index = Some(index.clone());
         self.journal.verification = Some(report.clone());
         report.require()?;
         self.reach(State::Verified)?;
         self.watch.lap("verify");
         self.context.check()?;
         rewrite.commit()?;
-        Ok(Done { sketches: applied.sketches, report, content })
+        Ok(Done { sketches: applied.sketches, report, index })
     }
 
-    /// Streams every record through the projection.
+    /// Sends every record through the projection.
     fn apply(
         &mut self,
         rewrite: &mut dyn Rewrite,
         projection: &Projection,
-        vectors_of: &mut VectorsOf<'_>,
-        target_model: Option<&dyn Embedder>,
+        vectors_of: &VectorsOf<'_>,
+        judge: &Judge,
     ) -> Result<Applied> {
-        let sketcher = Sketcher::new(projection.target().dimension);
-        let mut probes = ProbeCollector::new(projection, self.collection.count);
-        let mut sketches = Vec::new();
-        let mut source = Sha256::new();
+        let pass = Projecting::new(vectors_of, projection, judge);
         self.context.progress.start("projecting", Some(self.collection.count), "records");
-        while let Some(batch) = rewrite.next_batch(BATCH, self.collection.texts > 0)? {
-            self.context.check()?;
-            hash_batch(&mut source, &batch);
-            probes.look(&batch);
-            self.zero_vectors += zero_rows(&batch);
-            let vectors = vectors_of(&batch).map_err(|e| self.name_record(e, &batch))?;
-            sketches.extend(batch.ids.iter().zip(vectors.rows()).map(|(id, row)| sketcher.sketch(id, row)));
-            rewrite.put(&batch.ids, vectors.view())?;
-            self.context.progress.advance(batch.ids.len() as u64);
-        }
+        let sent = rewrite.transform(&pass, self.context);
         self.context.progress.finish();
-        self.journal.source_sha256 = Some(files::hex(&source.finalize()));
-        let probes = probes.finish(projection, target_model, self.context)?;
-        Ok(Applied { sketches, probes })
+        sent?;
+        let applied = pass.finish();
+        self.zero_vectors = applied.zero_vectors;
+        self.journal.source_sha256 = Some(applied.source.to_hex());
+        Ok(applied)
     }
 
-    /// All checks of the invisible result.
+    /// Reads back the invisible result.
     fn verify(
         &self,
         rewrite: &dyn Rewrite,
@@ -231,21 +221,12 @@ impl Run<'_> {
             Relation::Equal,
             self.collection.count as f64,
         );
-        let queries = meaning::queries(applied.probes.as_ref(), projection);
-        let mut exact = queries.map(|q| ExactSearch::new(self.collection.metric, q, applied.probes.as_ref()));
-        let dimension = projection.target().dimension;
         self.context.progress.start("verifying", Some(self.collection.count), "records");
-        let mut records = rewrite.written()?;
-        let found = delivery::read_all(records.as_mut(), dimension, exact.as_mut(), self.context)?;
-        drop(records);
+        let found = delivery::read_back(rewrite, projection.target().dimension, self.context);
         self.context.progress.finish();
+        let (found, content_now) = found?;
         delivery::check(&mut report, "written", &applied.sketches, &found, projection.target());
-        check_content(&mut report, "written", content, &rewrite.content_digest()?);
-        let hits: Vec<Vec<Hit>> = match &exact {
-            Some(exact) => rewrite.search(exact.queries(), meaning::K)?,
-            None => Vec::new(),
-        };
-        meaning::check(&mut report, projection, applied.probes.as_ref(), exact.as_ref(), &hits)?;
+        check_content(&mut report, "written", content, &content_now);
         Ok(report)
     }
 
@@ -262,11 +243,13 @@ impl Run<'_> {
         let unstoppable = Cancel::new();
         let calm = Context { cancel: &unstoppable, ..*self.context };
         let mut report = done.report.clone();
-        if let Err(error) = look_again(&self, store, &done, &mut report, &calm) {
+        if let Err(error) =
+            delivery::look_again(&self.journal.plan, store, &done.sketches, &mut report, &calm)
+        {
             return Err(error.hint(format!(
-                "the new vectors are visible and were not looked at again: run `embedport verify --migration {0}`, \
-                 or go back with `embedport rollback --migration {0}`",
-                self.journal.migration
+                "the new vectors are visible and were not looked at again: run `embedport verify {0}`, \
+                 or go back with `embedport rollback {0}`",
+                self.named()
             )));
         }
         self.journal.verification = Some(report.clone());
@@ -277,14 +260,13 @@ impl Run<'_> {
         }
         let mut backup_bytes = self.journal.backup.as_ref().map(|b| b.files.iter().map(|f| f.bytes).sum());
         if !self.journal.plan.keeps_backup {
-            files::remove_folder(&self.folder.join("backup"))?;
-            self.journal.backup = None;
-            self.journal.save(&self.folder)?;
+            prune::give_up(&self.folder, &mut self.journal, self.context)?;
             backup_bytes = None;
         }
         Ok(MigrationReport {
             migration: self.journal.migration.clone(),
             verification: report,
+            index: done.index,
             records: done.sketches.len() as u64,
             zero_vectors: self.zero_vectors,
             swept,
@@ -319,65 +301,32 @@ impl Run<'_> {
     fn abandon(self, store: &mut dyn VectorStore, error: Error) -> Error {
         match store.is_current(&self.collection.id, &self.journal.migration) {
             Ok(true) => error.hint(format!(
-                "the new vectors did become visible; verify them, or go back with `embedport rollback --migration {}`",
-                self.journal.migration
+                "the new vectors did become visible; verify them with `embedport verify {0}`, or go back with \
+                 `embedport rollback {0}`",
+                self.named()
             )),
             Err(unknown) => error
                 .hint(format!("whether the new vectors became visible could not be found out ({unknown})"))
                 .hint("nothing was removed; the next run or `embedport rollback` brings the store into step"),
             Ok(false) => match recovery::sweep(store, &self.folder, &self.journal) {
-                Ok(()) => error.hint("nothing visible was changed: the collection is as it was"),
+                Ok(()) => error.hint("the collection is as it was"),
                 Err(sweep) => error
-                    .hint("nothing visible was changed: the collection is as it was")
+                    .hint("the collection is as it was")
                     .hint(format!("remains could not be removed ({sweep}); the next run removes them")),
             },
         }
+    }
+
+    /// The arguments that name this migration.
+    fn named(&self) -> String {
+        let store = self.journal.plan.store.display().to_string();
+        format!("--store {store:?} --migration {}", self.journal.migration)
     }
 
     fn reach(&mut self, state: State) -> Result<()> {
         let at = self.context.timestamp();
         self.journal.reach(state, at, &self.folder)
     }
-
-    /// A projection knows rows; the user knows records.
-    fn name_record(&self, error: Error, batch: &Batch) -> Error {
-        let bad = batch.vectors.rows().into_iter().position(|row| row.iter().any(|x| !x.is_finite()));
-        match bad.and_then(|row| batch.ids.get(row)) {
-            Some(id) => Error::new(
-                Kind::Damaged,
-                format!("the stored vector of record `{id}` has a component that is not a finite number"),
-            )
-            .hint("write that record's vector again, or delete the record; then run the same command again"),
-            None => error,
-        }
-    }
-}
-
-/// Delivery checks of the committed result, through the ordinary reading path.
-fn look_again(
-    run: &Run<'_>,
-    store: &dyn VectorStore,
-    done: &Done,
-    report: &mut VerificationReport,
-    context: &Context<'_>,
-) -> Result<()> {
-    let description = store.describe()?;
-    let collection = find_collection(&description, &run.collection.id, None)?;
-    let target = &run.journal.plan.target;
-    context.progress.start("verifying after the commit", Some(collection.count), "records");
-    let mut records = store.records(collection, false)?;
-    let found = delivery::read_all(records.as_mut(), target.dimension, None, context)?;
-    context.progress.finish();
-    delivery::check(report, "committed", &done.sketches, &found, target);
-    check_content(report, "committed", &done.content, &store.content_digest(collection)?);
-    report.check(
-        Family::Delivery,
-        "committed: collection dimension",
-        collection.dimension.unwrap_or(0) as f64,
-        Relation::Equal,
-        target.dimension as f64,
-    );
-    Ok(())
 }
 
 fn check_content(report: &mut VerificationReport, stage: &str, before: &str, now: &str) {
@@ -388,37 +337,4 @@ fn check_content(report: &mut VerificationReport, stage: &str, before: &str, now
         Relation::Equal,
         0.0,
     );
-}
-
-/// Adds ids and vectors, byte for byte.
-pub(super) fn hash_batch(hash: &mut Sha256, batch: &Batch) {
-    for (id, row) in batch.ids.iter().zip(batch.vectors.rows()) {
-        hash.update((id.len() as u64).to_le_bytes());
-        hash.update(id.as_bytes());
-        let bytes: Vec<u8> = row.iter().flat_map(|x| x.to_le_bytes()).collect();
-        hash.update(&bytes);
-    }
-}
-
-fn zero_rows(batch: &Batch) -> u64 {
-    batch.vectors.rows().into_iter().filter(|row| row.iter().all(|x| *x == 0.0)).count() as u64
-}
-
-/// Seconds by stage, by the clock that was handed in.
-struct Watch<'a> {
-    now: &'a (dyn Fn() -> Timestamp + Sync),
-    last: Timestamp,
-    laps: Vec<(&'static str, f64)>,
-}
-
-impl<'a> Watch<'a> {
-    fn new(context: &Context<'a>) -> Self {
-        Watch { now: context.now, last: (context.now)(), laps: Vec::new() }
-    }
-
-    fn lap(&mut self, stage: &'static str) {
-        let now = (self.now)();
-        self.laps.push((stage, now.duration_since(self.last).as_secs_f64()));
-        self.last = now;
-    }
 }

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 use crate::store::Backup;
 
+use super::indexing::IndexReport;
 use super::plan::MigrationPlan;
 use super::verification::VerificationReport;
 
@@ -54,12 +55,19 @@ pub struct Journal {
     pub history: Vec<Entry>,
     /// What the store needs to remove the remains of an unfinished rewrite.
     pub sweep: serde_json::Value,
-    /// What was kept for the way back.
+    /// What was kept for the way back. `None` before it is complete and from the moment on at which it is
+    /// to be removed: what lies in the folder then is no backup any more.
     pub backup: Option<Backup>,
+    /// When the backup was given up, RFC 3339, UTC.
+    #[serde(default)]
+    pub pruned: Option<String>,
     /// SHA-256 over ids, texts and metadata before the rewrite.
     pub content_sha256: Option<String>,
-    /// SHA-256 over ids and source vectors before the rewrite.
+    /// Fingerprint of ids and source vectors before the rewrite, see [`Fingerprint`](super::fingerprint::Fingerprint).
     pub source_sha256: Option<String>,
+    /// What became of the index.
+    #[serde(default)]
+    pub index: Option<IndexReport>,
     /// The checks of the result.
     pub verification: Option<VerificationReport>,
 }
@@ -100,8 +108,10 @@ impl Journal {
             history: vec![Entry { state: State::Planned, at }],
             sweep: serde_json::Value::Null,
             backup: None,
+            pruned: None,
             content_sha256: None,
             source_sha256: None,
+            index: None,
             verification: None,
         }
     }
@@ -152,7 +162,7 @@ impl Journal {
     }
 
     /// All journals of a store, oldest first. A folder whose migration died before its first
-    /// journal has none and is not listed.
+    /// journal has none and is not listed; nor is one that is being removed.
     pub fn load_all(state_folder: &Path) -> Result<Vec<(PathBuf, Journal)>> {
         let mut found = Vec::new();
         let entries = match std::fs::read_dir(state_folder) {
@@ -162,7 +172,7 @@ impl Journal {
         };
         for entry in entries {
             let folder = entry.map_err(|e| Error::io("list", state_folder, e))?.path();
-            if folder.join(FILE).is_file() {
+            if !files::is_doomed(&folder) && folder.join(FILE).is_file() {
                 let journal = Journal::load(&folder)?;
                 found.push((folder, journal));
             }

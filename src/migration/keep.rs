@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ndarray::{Array1, Array2, Axis};
 
@@ -44,14 +45,15 @@ pub(super) fn back_with_later_records(
     let options = PlanOptions { collection: journal.plan.collection_id.clone(), ..PlanOptions::default() };
     let plan = MigrationPlan::new(store, reverse, &options, context)?;
     let originals = Originals::read(store, backup, folder, journal.plan.target.dimension)?;
-    let mut kept = 0u64;
+    let kept = AtomicU64::new(0);
     let report = execute_locked(
         plan,
         store,
         map,
-        &mut |batch| {
+        &|batch| {
             let mut vectors = map.apply(batch.vectors.view())?;
-            kept += batch.ids.len() as u64 - originals.put_back(batch, &mut vectors);
+            let later = batch.ids.len() as u64 - originals.put_back(batch, &mut vectors);
+            kept.fetch_add(later, Ordering::Relaxed);
             Ok(vectors)
         },
         None,
@@ -62,7 +64,7 @@ pub(super) fn back_with_later_records(
         migration: journal.migration,
         collection: report.plan.collection,
         changes,
-        kept: Some(kept),
+        kept: Some(kept.into_inner()),
         records: report.records,
         dimension: report.plan.target.dimension,
         verification: report.verification,

@@ -4,22 +4,36 @@
 //! nothing is visible; [`journal`] remembers how far it came, [`recovery`] brings a store that saw a
 //! crash into step again.
 
+pub mod all;
+pub mod backups;
 pub mod delivery;
+pub mod exact;
 pub mod execute;
+pub mod fingerprint;
+pub mod indexing;
 pub mod journal;
 mod keep;
 pub mod meaning;
+mod pass;
 pub mod plan;
+pub mod prune;
+pub mod questions;
 pub mod recovery;
 pub mod rollback;
 pub mod sketch;
+pub mod source;
 pub mod verification;
 pub mod verify;
+mod watch;
 
 use std::path::Path;
 
+pub use all::{PlanOfAll, ReportOfAll};
+pub use backups::Backups;
 pub use execute::{MigrationReport, execute};
+pub use indexing::IndexReport;
 pub use plan::{MigrationPlan, PlanOptions};
+pub use prune::{PruneOptions, PrunePlan, PruneReport, Which, prune};
 pub use rollback::{LaterRecords, RollbackOptions, RollbackReport, rollback};
 pub use verification::{Check, VerificationReport};
 pub use verify::{VerifyOptions, verify};
@@ -28,6 +42,7 @@ pub use verify::{VerifyOptions, verify};
 pub(crate) const BATCH: usize = 4096;
 
 /// File names inside a migration's folder.
+pub(crate) const BACKUP: &str = "backup";
 pub(crate) const SKETCHES: &str = "sketches.bin";
 pub(crate) const PROJECTION: &str = "projection.safetensors";
 

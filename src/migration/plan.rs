@@ -8,18 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::measure::{FEWEST_ROWS, HeldOutReport, SourceMatch, Verdict, match_space};
-use crate::platform::files;
+use crate::measure::{HeldOutReport, SourceMatch};
+use crate::platform::{files, holders};
 use crate::projection::Projection;
 use crate::registry::Resolved;
-use crate::space::{Space, same_model};
-use crate::store::{Collection, VectorStore, find_collection};
+use crate::space::Space;
+use crate::store::{BackupChoice, Collection, IndexChoice, VectorStore, find_collection};
 
 use super::journal::{Journal, Recovery};
 use super::recovery;
-
-/// Vectors looked at to tell whether the collection holds what the projection maps from.
-const SAMPLE: usize = 1000;
+use super::source::{SourceKnowledge, match_source, source_space};
 
 /// What the user asks for.
 #[derive(Clone, Debug, Default)]
@@ -35,20 +33,10 @@ pub struct PlanOptions {
     pub accept_unrecognised_vectors: bool,
     /// Keep nothing for the way back after the commit.
     pub discard_backup: bool,
-}
-
-/// How well is known that the stored vectors lie in the projection's source space.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKnowledge {
-    /// embedport stamped the space.
-    Stamped,
-    /// The store's configuration names the model.
-    Configured,
-    /// The user names the model.
-    Declared,
-    /// Nobody says; judged by the vectors alone.
-    Unrecorded,
+    /// What is to become of the neighbour graph.
+    pub index: IndexChoice,
+    /// What is saved for the way back.
+    pub backup: BackupChoice,
 }
 
 /// The projection that will be applied.
@@ -110,6 +98,10 @@ pub struct MigrationPlan {
     pub bytes_free: u64,
     /// Whether the way back is kept.
     pub keeps_backup: bool,
+    /// What is to become of the neighbour graph.
+    pub index: IndexChoice,
+    /// What is saved for the way back.
+    pub backup: BackupChoice,
     /// Changes beside the vectors, one line each.
     pub side_effects: Vec<String>,
     /// Expected duration in seconds: a rough guide, see [`expected_seconds`].
@@ -137,19 +129,20 @@ impl MigrationPlan {
         refuse_unfit(collection, store)?;
         let map = &projection.projection;
         let (source, source_known_by) = source_space(collection, map, options)?;
+        refuse_done(collection, map)?;
         map.check_source(&source)?;
-        let holders = store.holders()?;
-        if !holders.is_empty() {
+        let held_by = store.holders()?;
+        if !held_by.is_empty() {
             return Err(Error::new(
                 Kind::Locked,
-                format!("the store is held open by {}", holders.join(", ")),
+                format!("the store is held open by {}", held_by.join(", ")),
             )
-            .hint(
-                "stop these programs (for Chroma also `chroma run` servers), then run the same command again",
-            ));
+            .hint(holders::HOW_TO_STOP)
+            .hint(holders::SIGHT));
         }
         let mut warnings = map.header.report.doubts();
         let source_match = match_source(store, collection, map, options, &source_known_by, &mut warnings)?;
+        warnings.extend(holders::blind_spot(&description.path));
         let bytes_needed = store.rewrite_bytes(collection, map.target().dimension);
         let bytes_free = files::free_bytes(&description.path)?;
         if bytes_free < bytes_needed {
@@ -205,6 +198,8 @@ impl MigrationPlan {
             bytes_needed,
             bytes_free,
             keeps_backup: !options.discard_backup,
+            index: options.index,
+            backup: options.backup,
             side_effects: store.side_effects(collection, map.target()),
             expected_seconds: expected_seconds(collection.count, map.target().dimension),
             sweeps,
@@ -219,7 +214,7 @@ fn refuse_unfit(collection: &Collection, store: &dyn VectorStore) -> Result<()> 
             Kind::Unsupported,
             format!("collection `{}` cannot be rewritten: {reason}", collection.name),
         )
-        .hint("the store is untouched; `embedport inspect` shows what was found"));
+        .hint("the store is untouched; `embedport inspect --store PATH` shows what was found"));
     }
     if collection.count == 0 {
         return Err(Error::new(Kind::Refused, format!("collection `{}` has no records", collection.name))
@@ -231,103 +226,23 @@ fn refuse_unfit(collection: &Collection, store: &dyn VectorStore) -> Result<()> 
     Ok(())
 }
 
-/// The space of the stored vectors: by stamp, by configuration, by the user's word, or unrecorded.
-fn source_space(
-    collection: &Collection,
-    map: &Projection,
-    options: &PlanOptions,
-) -> Result<(Space, SourceKnowledge)> {
-    let dimension = collection.dimension.unwrap_or(0);
-    if let (Some(declared), Some(recorded)) = (&options.source_model, collection.recorded_model())
-        && !same_model(declared, recorded)
-    {
-        return Err(Error::new(
-            Kind::Mismatch,
-            format!("the collection records `{recorded}` as its model, `{declared}` was declared"),
-        )
-        .hint("leave --source-model out to use what the collection records"));
+/// The same command a second time: says so, rather than that the direction is wrong.
+fn refuse_done(collection: &Collection, map: &Projection) -> Result<()> {
+    let (Some(space), Some(migration)) = (&collection.stamped, &collection.migration) else { return Ok(()) };
+    let fits = |other: &Space| space.compare(other).is_compatible();
+    if !fits(map.target()) || fits(map.source()) {
+        return Ok(());
     }
-    if let Some(space) = &collection.stamped {
-        return Ok((space.clone(), SourceKnowledge::Stamped));
-    }
-    if let Some(model) = &options.source_model {
-        return Ok((Space::named(model, dimension), SourceKnowledge::Declared));
-    }
-    if let Some(model) = &collection.configured_model {
-        return Ok((Space::named(model, dimension), SourceKnowledge::Configured));
-    }
-    Ok((Space { dimension, ..map.source().clone() }, SourceKnowledge::Unrecorded))
-}
-
-/// Compares a sample of the stored vectors with the source rows that the projection carries.
-fn match_source(
-    store: &dyn VectorStore,
-    collection: &Collection,
-    map: &Projection,
-    options: &PlanOptions,
-    known_by: &SourceKnowledge,
-    warnings: &mut Vec<String>,
-) -> Result<Option<SourceMatch>> {
-    let Some(held_out) = &map.held_out else {
-        if *known_by == SourceKnowledge::Unrecorded {
-            warnings.push(
-                "the collection does not record its model and the projection carries no held-out pairs: \
-                 nothing shows that these vectors are its source"
-                    .into(),
-            );
-        }
-        return Ok(None);
-    };
-    let Some(sample) = store.records(collection, false)?.next_batch(SAMPLE)? else { return Ok(None) };
-    let found = match_space(sample.vectors.view(), held_out.source.view())?;
-    let recorded = *known_by != SourceKnowledge::Unrecorded;
-    if sample.vectors.nrows() < FEWEST_ROWS {
-        if !recorded {
-            warnings.push(format!(
-                "the collection does not record its model, and {} vectors are too few to tell",
-                sample.vectors.nrows()
-            ));
-        }
-        return Ok(Some(found));
-    }
-    match found.verdict {
-        Verdict::Fits if recorded => {}
-        Verdict::Fits => warnings.push(format!(
-            "the collection does not record its model; its vectors look like {} (name it with --source-model)",
-            map.source().model
-        )),
-        Verdict::Doubtful if recorded => warnings.push(format!(
-            "the stored vectors look only partly like {}: another prompt, pooling or subject",
-            map.source().model
-        )),
-        Verdict::Doubtful | Verdict::DoesNotFit if options.accept_unrecognised_vectors => warnings.push(format!(
-            "the stored vectors do not look like {}; going on because --accept-unrecognised-vectors says so",
-            map.source().model
-        )),
-        Verdict::Doubtful | Verdict::DoesNotFit => {
-            return Err(Error::new(
-                Kind::Mismatch,
-                format!(
-                    "the stored vectors do not look like the projection's source {}: {}",
-                    map.source(),
-                    in_words(&found)
-                ),
-            )
-            .hint("check which model made them; a projection trained `--from` this collection always fits")
-            .hint("if you are certain, pass --accept-unrecognised-vectors: the result is still checked before it becomes visible"));
-        }
-    }
-    Ok(Some(found))
-}
-
-fn in_words(found: &SourceMatch) -> String {
-    let number = |v: Option<f64>| v.map_or_else(|| "undefined".into(), |v| format!("{v:.2}"));
-    format!(
-        "cosine of the means {}, ratio of their lengths {}, energy in the source's main directions {}",
-        number(found.mean_cosine),
-        number(found.norm_ratio),
-        number(found.energy_ratio)
+    Err(Error::new(
+        Kind::Mismatch,
+        format!(
+            "collection `{}` holds vectors of {} already: migration {migration} is done",
+            collection.name,
+            map.target().model
+        ),
     )
+    .hint("`embedport verify` checks them again, `embedport rollback` goes back")
+    .hint(format!("to go from {} elsewhere, train a projection in that direction", map.target().model)))
 }
 
 /// A rough guide: records x (fixed cost + cost per component), fitted to whole runs of 20,000

@@ -1,13 +1,15 @@
 //! After a crash: bringing journals and store into step again.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::platform::files;
+use crate::platform::{files, lock};
 use crate::store::VectorStore;
 
 use super::journal::{self, Journal, Recovery, State};
+use super::{BACKUP, prune};
 
 /// What is to be done about one journal, given what the store shows.
 pub fn of(store: &dyn VectorStore, journal: &Journal) -> Result<Recovery> {
@@ -15,57 +17,87 @@ pub fn of(store: &dyn VectorStore, journal: &Journal) -> Result<Recovery> {
     Ok(journal::recovery(journal.state(), is_current))
 }
 
+/// As [`run`], for a caller that does not hold the lock. Does nothing where embedport never was.
+///
+/// # Errors
+/// [`Kind::Locked`](crate::error::Kind::Locked) if another embedport is at work.
+pub fn finish(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<String>> {
+    let state_folder = store.state_folder();
+    if !state_folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let _lock = lock::acquire(&state_folder.join("lock"), "recovery")?;
+    run(store, context)
+}
+
 /// Brings every journal of the store into step: removes what never became visible, notes commits
-/// and rollbacks that died before they could be noted. Returns the migrations that were swept.
+/// and rollbacks that died before they could be noted, ends removals that were begun. Returns the
+/// migrations that were swept.
 ///
 /// The caller holds the store's lock. Safe to repeat.
 pub fn run(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<String>> {
+    let state_folder = store.state_folder();
     let mut swept = Vec::new();
-    let journals = Journal::load_all(&store.state_folder())?;
-    let latest_commit = |collection: &str| {
-        journals
-            .iter()
-            .rev()
-            .find(|(_, j)| j.plan.collection_id == collection && j.state() == State::Committed)
-            .map(|(_, j)| j.migration.clone())
-    };
-    for (folder, journal) in &journals {
-        match of(store, journal)? {
-            Recovery::Nothing => {}
+    // Collections for which a migration stands, recorded by now: earlier ones lie under it.
+    let mut standing: HashSet<String> = HashSet::new();
+    // The newest first: the index files of an earlier migration are the backup of a later one, and have to
+    // be in its folder before the earlier one's remains are looked for.
+    for (folder, mut journal) in Journal::load_all(&state_folder)?.into_iter().rev() {
+        files::remove_temporaries(&folder)?;
+        let collection = journal.plan.collection_id.clone();
+        match of(store, &journal)? {
             Recovery::Sweep => {
-                sweep(store, folder, journal)?;
-                swept.push(journal.migration.clone());
+                sweep(store, &folder, &journal)?;
+                swept.push(journal.migration);
+                continue;
             }
             Recovery::RecordCommit => {
-                journal.clone().reach(State::Committed, context.timestamp(), folder)?;
+                store.sweep(&journal.migration, &journal.sweep)?;
+                journal.reach(State::Committed, context.timestamp(), &folder)?;
             }
+            // A later one stands: this one was replaced, and its backup is still the way back of that one.
+            Recovery::RecordRollback if standing.contains(&collection) => {}
             Recovery::RecordRollback => {
-                // An earlier commit that a later one replaced is still the way back of that one.
-                if latest_commit(&journal.plan.collection_id).as_deref() == Some(&journal.migration) {
-                    journal.clone().reach(State::RolledBack, context.timestamp(), folder)?;
-                }
+                store.sweep(&journal.migration, &journal.sweep)?;
+                journal.reach(State::RolledBack, context.timestamp(), &folder)?;
+            }
+            // The tidying after a commit may have failed, or a rollback begun and died.
+            Recovery::Nothing if journal.state() == State::Committed => {
+                store.sweep(&journal.migration, &journal.sweep)?;
+            }
+            Recovery::Nothing => {}
+        }
+        if journal.state() == State::Committed {
+            standing.insert(collection);
+            if !journal.plan.keeps_backup && journal.backup.is_some() {
+                prune::give_up(&folder, &mut journal, context)?;
             }
         }
+        if journal.backup.is_none() {
+            files::remove_folder(&folder.join(BACKUP))?;
+        }
     }
-    remove_unborn(&store.state_folder())?;
+    remove_unborn_and_doomed(&state_folder)?;
+    swept.reverse();
     Ok(swept)
 }
 
-/// Removes what an unfinished migration left, its folder last.
+/// Removes what an unfinished migration left, its folder last and at once.
 pub fn sweep(store: &mut dyn VectorStore, folder: &Path, journal: &Journal) -> Result<()> {
     store.sweep(&journal.migration, &journal.sweep)?;
-    files::remove_folder(folder)
+    files::remove_whole_folder(folder)
 }
 
-/// Removes migration folders that died before their first journal.
-fn remove_unborn(state_folder: &Path) -> Result<()> {
+/// Removes migration folders that died before their first journal, and those that were being removed.
+fn remove_unborn_and_doomed(state_folder: &Path) -> Result<()> {
+    files::remove_temporaries(state_folder)?;
     let Ok(entries) = std::fs::read_dir(state_folder) else { return Ok(()) };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() && super::is_migration_folder(&path) && !path.join("journal.json").exists()
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        let unborn = super::is_migration_folder(&path) && !path.join("journal.json").exists()
             // The journal comes before the backup: a backup without one has lost it and is all there is.
-            && !path.join("backup").exists()
-        {
+            && !path.join(BACKUP).exists();
+        let doomed = files::is_doomed(&path) && super::is_migration_folder(&path.with_extension(""));
+        if unborn || doomed {
             files::remove_folder(&path)?;
         }
     }

@@ -1,21 +1,21 @@
 //! The way back: a collection exactly as it was before a migration.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::platform::{files, lock};
+use crate::platform::{holders, lock};
 use crate::store::{Changes, Since, VectorStore, find_collection};
 
 use crate::registry::Resolved;
 
-use super::execute::hash_batch;
+use super::fingerprint::Fingerprint;
 use super::journal::{Journal, State};
 use super::verification::{Family, Relation, VerificationReport};
-use super::{BATCH, keep, recovery};
+use super::{keep, recovery};
 
 /// What is to be rolled back, and what becomes of later records.
 pub struct RollbackOptions<'a> {
@@ -83,16 +83,23 @@ pub fn rollback(
         options.migration.as_deref(),
     )?;
     let Some(backup) = journal.backup.clone() else {
+        let migration = &journal.migration;
         return Err(Error::new(
             Kind::NotFound,
-            format!("migration {} was made without a backup: there is no way back", journal.migration),
+            match &journal.pruned {
+                Some(at) if journal.plan.keeps_backup => {
+                    format!("the backup of migration {migration} was pruned at {at}: there is no way back")
+                }
+                _ => format!("migration {migration} was made without a backup: there is no way back"),
+            },
         )
         .hint("restore the folder from a copy of your own, or migrate again with a projection to the source space"));
     };
-    let holders = store.holders()?;
-    if !holders.is_empty() {
-        return Err(Error::new(Kind::Locked, format!("the store is held open by {}", holders.join(", ")))
-            .hint("stop these programs, then run the same command again"));
+    let held_by = store.holders()?;
+    if !held_by.is_empty() {
+        return Err(Error::new(Kind::Locked, format!("the store is held open by {}", held_by.join(", ")))
+            .hint(holders::HOW_TO_STOP)
+            .hint(holders::SIGHT));
     }
     let changes = store.changes_since(&backup)?;
     let since = match options.since {
@@ -117,7 +124,7 @@ pub fn rollback(
     };
     store.restore(&backup, since)?;
     journal.reach(State::RolledBack, context.timestamp(), &folder)?;
-    let verification = check_restored(store, &journal, context)?;
+    let verification = check_restored(store, &journal, &changes, context)?;
     let description = store.describe()?;
     let collection = find_collection(&description, &journal.plan.collection_id, None)?;
     Ok(RollbackReport {
@@ -157,7 +164,7 @@ pub(super) fn find(
                 format!("migration {} is not what the collection holds now", journal.migration),
             )
             .hint(
-                "only the latest migration of a collection can be taken back; `embedport inspect` lists them",
+                "only the latest migration of a collection can be taken back; `embedport backups list --store PATH` lists them",
             ));
         }
     }
@@ -176,21 +183,26 @@ pub(super) fn find(
 fn check_restored(
     store: &dyn VectorStore,
     journal: &Journal,
+    changes: &Changes,
     context: &Context<'_>,
 ) -> Result<VerificationReport> {
     let description = store.describe()?;
     let collection = find_collection(&description, &journal.plan.collection_id, None)?;
     let mut report = VerificationReport::default();
-    let mut hash = Sha256::new();
-    let mut records = 0u64;
-    let mut reader = store.records(collection, false)?;
+    let found = Mutex::new((0u64, Fingerprint::default()));
     context.progress.start("verifying", Some(collection.count), "records");
-    while let Some(batch) = reader.next_batch(BATCH)? {
-        hash_batch(&mut hash, &batch);
-        records += batch.ids.len() as u64;
+    let read = store.each(collection, &|batch| {
+        let mut part = Fingerprint::default();
+        batch.ids.iter().zip(batch.vectors.rows()).for_each(|(id, row)| part.add(id, row));
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.0 += batch.ids.len() as u64;
+        found.1.merge(&part);
         context.progress.advance(batch.ids.len() as u64);
-    }
+        Ok(())
+    });
     context.progress.finish();
+    read?;
+    let (records, fingerprint) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.check(
         Family::Delivery,
         "restored: records",
@@ -199,7 +211,7 @@ fn check_restored(
         journal.plan.records as f64,
     );
     if let Some(before) = &journal.source_sha256 {
-        let differs = *before != files::hex(&hash.finalize());
+        let differs = *before != fingerprint.to_hex();
         report.check(
             Family::Delivery,
             "restored: ids or vectors that differ from before by a bit",
@@ -208,7 +220,8 @@ fn check_restored(
             0.0,
         );
     }
-    if let Some(before) = &journal.content_sha256 {
+    // Where nothing had changed, nothing of texts and metadata was touched.
+    if let Some(before) = journal.content_sha256.as_ref().filter(|_| !changes.is_none()) {
         let differs = *before != store.content_digest(collection)?;
         report.check(
             Family::Delivery,
@@ -223,5 +236,5 @@ fn check_restored(
 
 fn nothing_to_roll_back() -> Error {
     Error::new(Kind::NotFound, "no migration of embedport is current here")
-        .hint("`embedport inspect` shows the migrations of a store")
+        .hint("`embedport backups list --store PATH` shows the migrations of a store")
 }

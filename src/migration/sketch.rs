@@ -12,6 +12,9 @@ use crate::error::{Error, Kind, Result};
 /// (two roundings in f32), with room for long vectors.
 const TOLERANCE: f32 = 1e-4;
 
+/// Sums side by side.
+const LANES: usize = 8;
+
 /// Sketch of one record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sketch {
@@ -44,8 +47,19 @@ impl Sketcher {
 
     /// Sketch of the record `id`.
     pub fn sketch(&self, id: &str, vector: ArrayView1<f32>) -> Sketch {
-        let (mut product, mut square) = (0f64, 0f64);
-        for (x, r) in vector.iter().zip(&self.direction) {
+        let vector = vector.as_standard_layout();
+        let (vectors, rest) = vector.as_slice().unwrap_or_default().as_chunks::<LANES>();
+        let (directions, direction_rest) = self.direction.as_chunks::<LANES>();
+        // Several sums side by side, so that the processor's vector units can take them.
+        let (mut products, mut squares) = ([0f64; LANES], [0f64; LANES]);
+        for (x, r) in vectors.iter().zip(directions) {
+            for lane in 0..LANES {
+                products[lane] += f64::from(x[lane]) * f64::from(r[lane]);
+                squares[lane] += f64::from(x[lane]) * f64::from(x[lane]);
+            }
+        }
+        let (mut product, mut square) = (products.iter().sum::<f64>(), squares.iter().sum::<f64>());
+        for (x, r) in rest.iter().zip(direction_rest) {
             product += f64::from(*x) * f64::from(*r);
             square += f64::from(*x) * f64::from(*x);
         }

@@ -10,12 +10,12 @@ use crate::projection::Projection;
 use crate::space::Space;
 use crate::store::{Changes, VectorStore, find_collection};
 
-use super::delivery;
+use super::exact::{ExactSearch, K};
 use super::journal::{Journal, State};
-use super::meaning::{self, ExactSearch, ProbeCollector};
+use super::questions::{ProbeCollector, Questions};
 use super::sketch::{self, Sketch};
 use super::verification::{Family, Relation, VerificationReport};
-use super::{BATCH, PROJECTION, SKETCHES};
+use super::{BATCH, PROJECTION, SKETCHES, delivery, indexing, meaning};
 
 /// What is to be verified.
 #[derive(Clone, Debug, Default)]
@@ -69,21 +69,24 @@ pub fn verify(
         None => Changes::default(),
     };
 
-    let mut probes = ProbeCollector::new(&projection, collection.count);
+    let mut probes = ProbeCollector::new(&projection, collection.texts);
     if collection.texts > 0 {
         let mut records = store.records(collection, true)?;
         while let Some(batch) = records.next_batch(BATCH)? {
             context.check()?;
-            probes.look(&batch);
+            for (id, text) in batch.ids.iter().zip(&batch.texts) {
+                probes.look(id, text.as_deref().unwrap_or_default());
+            }
         }
     }
-    let probes = probes.finish(&projection, target_model, context)?;
-    let queries = meaning::queries(probes.as_ref(), &projection);
-    let mut exact = queries.map(|q| ExactSearch::new(collection.metric, q, probes.as_ref()));
+    let questions = Questions::new(probes.finish(&projection, target_model, context)?, &projection)?;
+    let exact =
+        questions.as_ref().map(|q| ExactSearch::new(collection.metric, q.target.view(), q.probes.as_ref()));
 
     context.progress.start("verifying", Some(collection.count), "records");
     let mut records = store.records(collection, false)?;
-    let found = delivery::read_all(records.as_mut(), projection.target().dimension, exact.as_mut(), context)?;
+    let dimension = projection.target().dimension;
+    let found = delivery::read(records.as_mut(), dimension, exact.as_ref(), u64::MAX, context)?;
     context.progress.finish();
 
     let mut report = VerificationReport::default();
@@ -119,10 +122,14 @@ pub fn verify(
         );
     }
     let hits = match &exact {
-        Some(exact) => store.search(collection, exact.queries(), meaning::K)?,
+        Some(exact) => store.search(collection, exact.queries(), K)?,
         None => Vec::new(),
     };
-    meaning::check(&mut report, &projection, probes.as_ref(), exact.as_ref(), &hits)?;
+    meaning::check(&mut report, &projection, questions.as_ref(), exact.as_ref(), &hits)?;
+    if let Some(mut index) = journal.index.clone() {
+        index.recall_after = exact.as_ref().map(|exact| exact.recall(&hits, 0..hits.len()));
+        indexing::check(&mut report, &index);
+    }
     Ok(Verified {
         migration: journal.migration.clone(),
         collection: collection.name.clone(),

@@ -3,10 +3,14 @@
 use std::io::{Result, Write};
 
 use embedport::measure::HeldOutReport;
-use embedport::migration::plan::SourceKnowledge;
+use embedport::migration::all::Skipped;
+use embedport::migration::source::SourceKnowledge;
 use embedport::migration::verification::{Relation, VerificationReport};
 use embedport::migration::verify::Verified;
-use embedport::migration::{MigrationPlan, MigrationReport, RollbackReport};
+use embedport::migration::{
+    IndexReport, MigrationPlan, MigrationReport, PlanOfAll, ReportOfAll, RollbackReport,
+};
+use embedport::store::{BackupChoice, IndexChoice, IndexWay};
 
 use super::{Show, bytes, number, quoted, seconds};
 
@@ -40,8 +44,18 @@ impl Show for MigrationPlan {
             bytes(self.bytes_needed),
             bytes(self.bytes_free)
         )?;
-        let backup = if self.keeps_backup { "kept until you remove it" } else { "none" };
+        let backup = match (self.keeps_backup, self.backup) {
+            (false, _) => "none",
+            (true, BackupChoice::Rows) => "kept until you remove it",
+            (true, BackupChoice::Full) => "kept until you remove it, with a whole copy of the database",
+        };
         writeln!(out, "  backup       {backup}")?;
+        let index = match self.index {
+            IndexChoice::Auto => "kept if it then finds as much as before, else built anew",
+            IndexChoice::Keep => "kept, repaired if need be",
+            IndexChoice::Rebuild => "built anew",
+        };
+        writeln!(out, "  index        {index}")?;
         writeln!(out, "  time         about {}", seconds(self.expected_seconds))?;
         for effect in &self.side_effects {
             writeln!(out, "  changes      {effect}")?;
@@ -119,6 +133,7 @@ impl Show for MigrationReport {
             self.records, self.plan.collection, self.plan.source, self.plan.target
         )?;
         show_checks(out, &self.verification)?;
+        show_index(out, &self.index)?;
         if self.zero_vectors > 0 {
             writeln!(out, "  warning: {} records had an all-zero vector", self.zero_vectors)?;
         }
@@ -139,6 +154,80 @@ impl Show for MigrationReport {
             None => writeln!(out, "  backup: none, there is no way back"),
         }
     }
+}
+
+fn show_index(out: &mut dyn Write, index: &IndexReport) -> Result<()> {
+    let way = |way: IndexWay| match way {
+        IndexWay::Kept => "links kept",
+        IndexWay::Repaired => "links kept and repaired",
+        IndexWay::Rebuilt => "built anew",
+    };
+    let recall = |value: Option<f64>| value.map_or("not measured".into(), |v| format!("{v:.4}"));
+    write!(
+        out,
+        "  index: {}; recall@10 before {}, after {}",
+        way(index.way),
+        recall(index.recall_before),
+        recall(index.recall_after)
+    )?;
+    for (tried, found) in &index.rejected {
+        write!(out, " ({}: {}, not enough)", way(*tried), recall(*found))?;
+    }
+    writeln!(out)
+}
+
+impl Show for PlanOfAll {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        for plan in &self.plans {
+            plan.show(out)?;
+        }
+        writeln!(
+            out,
+            "{} collections will be migrated, {} left alone; {} needed, {} free",
+            self.plans.len(),
+            self.skipped.len(),
+            bytes(self.bytes_needed),
+            bytes(self.bytes_free)
+        )?;
+        show_skipped(out, &self.skipped)
+    }
+}
+
+impl Show for ReportOfAll {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        writeln!(
+            out,
+            "{:<28} {:>9}  {:<9} {:>8} {:>8}  migration",
+            "collection", "records", "index", "before", "after"
+        )?;
+        for one in &self.done {
+            writeln!(
+                out,
+                "{:<28} {:>9}  {:<9} {:>8} {:>8}  {}",
+                one.plan.collection,
+                one.records,
+                format!("{:?}", one.index.way).to_lowercase(),
+                number(one.index.recall_before),
+                number(one.index.recall_after),
+                one.migration
+            )?;
+        }
+        for failed in &self.failed {
+            writeln!(out, "FAILED {} in {}: {}", failed.collection, failed.namespace, failed.reason)?;
+            failed.hints.iter().try_for_each(|hint| writeln!(out, "  hint: {hint}"))?;
+        }
+        show_skipped(out, &self.skipped)
+    }
+}
+
+fn show_skipped(out: &mut dyn Write, skipped: &[Skipped]) -> Result<()> {
+    skipped.iter().try_for_each(|one| {
+        writeln!(
+            out,
+            "left alone: {} in {} ({} records): {}",
+            one.collection, one.namespace, one.records, one.reason
+        )
+    })
 }
 
 impl Show for Verified {

@@ -1,8 +1,10 @@
 //! The only place that prints: results to standard output, everything else to standard error.
 
+mod backups;
 mod bar;
 mod demo;
 mod detection;
+mod examination;
 mod migration;
 mod store;
 mod training;
@@ -17,6 +19,7 @@ use serde::Serialize;
 pub use bar::Bar;
 pub use demo::{Answer, DemoReport};
 pub use detection::Detected;
+pub use examination::Deep;
 pub use training::{Applied, Checked, CheckedEntry, Listing, Trained};
 
 /// How results are shown.

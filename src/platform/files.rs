@@ -23,7 +23,7 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
     write(&mut out).and_then(|()| out.flush()).map_err(wrap)?;
     drop(out);
     temporary.as_file().sync_all().map_err(wrap)?;
-    temporary.persist(path).map_err(|e| wrap(e.error))?;
+    persist(temporary, path).map_err(wrap)?;
     sync_folder(&folder)
 }
 
@@ -103,6 +103,38 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
     }
 }
 
+/// What a folder is called from the moment on at which it is given up.
+const DOOMED: &str = "doomed";
+
+/// As [`remove_folder`], and at no moment is the folder there under its name in part only: it is renamed
+/// first. Whoever finds a name for which [`is_doomed`] holds ends what was begun.
+pub fn remove_whole_folder(folder: &Path) -> Result<()> {
+    let Some(name) = folder.file_name().filter(|_| folder.exists()) else { return Ok(()) };
+    let mut doomed = name.to_owned();
+    doomed.push(format!(".{DOOMED}"));
+    let doomed = folder.with_file_name(doomed);
+    remove_folder(&doomed)?;
+    rename(folder, &doomed)?;
+    remove_folder(&doomed)
+}
+
+/// Whether a folder was given up by [`remove_whole_folder`].
+pub fn is_doomed(folder: &Path) -> bool {
+    folder.extension().is_some_and(|e| e == DOOMED)
+}
+
+/// Removes what killed runs of [`write_atomically`] left in `folder`. The caller knows that none is running.
+pub fn remove_temporaries(folder: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && path.is_file() {
+            fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
+}
+
 /// Bytes that this process may still write to the file system of `path` (or of its nearest existing parent).
 pub fn free_bytes(path: &Path) -> Result<u64> {
     let mut existing = path;
@@ -113,6 +145,24 @@ pub fn free_bytes(path: &Path) -> Result<u64> {
         }
     }
     fs4::available_space(existing).map_err(|e| Error::io("measure free space at", existing, e))
+}
+
+/// A file's first bytes in memory, read when they are looked at.
+pub type Mapped = memmap2::Mmap;
+
+/// Maps the first `bytes` of `file` into memory. The file must not be made shorter meanwhile: whoever maps
+/// it holds the lock of the store that it belongs to, or looks only (a file cut under a reader ends the process).
+///
+/// # Errors
+/// If the file is shorter than that.
+#[allow(unsafe_code)]
+pub fn map(file: &File, bytes: u64) -> io::Result<Mapped> {
+    let length = usize::try_from(bytes).map_err(io::Error::other)?;
+    if file.metadata()?.len() < bytes {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    // SAFETY: the map is read-only and as long as the file; that the file is not cut is the contract above.
+    unsafe { memmap2::MmapOptions::new().len(length).map(file) }
 }
 
 /// Size in bytes and SHA-256 (hexadecimal) of a file.
@@ -161,6 +211,31 @@ pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<
     }
 }
 
+/// Writes all of `bytes` from `offset` on without moving a shared cursor.
+pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::FileExt;
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match file.seek_write(rest, offset + done as u64)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => done += written,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes what was written to `file` durable. `path` is its name for messages; its folder is left to the caller.
+pub fn sync(file: &File, path: &Path) -> Result<()> {
+    fault::reach(&point("sync", path)).and_then(|()| file.sync_all()).map_err(|e| Error::io("fsync", path, e))
+}
+
 fn point(step: &str, path: &Path) -> String {
     format!("{step} {}", path.file_name().unwrap_or_default().display())
 }
@@ -173,9 +248,26 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
+/// Names of temporary files.
+const PREFIX: &str = ".embedport-";
+const SUFFIX: &str = ".tmp";
+
+/// Gives a complete file its name. On Unix through the C library, where a test can see and stop it.
+#[cfg(unix)]
+fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    let temporary = temporary.into_temp_path();
+    fs::rename(&temporary, path)?;
+    temporary.keep().map(drop).map_err(|e| e.error)
+}
+
+#[cfg(not(unix))]
+fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    temporary.persist(path).map(drop).map_err(|e| e.error)
+}
+
 fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".embedport-").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     // As any other new file, not private to the owner: the umask decides.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -198,6 +290,28 @@ mod tests {
         assert_eq!(failed.map_err(|e| e.kind()), Err(Kind::CannotWrite));
         assert_eq!(fs::read(&path).expect("read"), b"one");
         assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_given_up_is_whole_or_doomed_and_what_was_begun_can_be_ended() {
+        let above = tempfile::tempdir().expect("folder");
+        let folder = above.path().join("m1");
+        fs::create_dir_all(folder.join("backup")).expect("create");
+        fs::create_dir(above.path().join("m1.doomed")).expect("left by a crash");
+        assert!(is_doomed(&above.path().join("m1.doomed")) && !is_doomed(&folder));
+        remove_whole_folder(&folder).expect("removed");
+        remove_whole_folder(&folder).expect("nothing there is fine");
+        assert_eq!(fs::read_dir(above.path()).expect("list").count(), 0);
+    }
+
+    #[test]
+    fn temporary_files_of_killed_runs_go_and_others_stay() {
+        let folder = tempfile::tempdir().expect("folder");
+        let names = [".embedport-a1b2c3.tmp", "notes.tmp", ".embedport-notes"];
+        names.iter().for_each(|name| fs::write(folder.path().join(name), "x").expect("write"));
+        remove_temporaries(folder.path()).expect("removed");
+        let left = names.map(|name| folder.path().join(name).exists());
+        assert_eq!(left, [false, true, true]);
     }
 
     #[test]

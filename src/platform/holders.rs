@@ -1,7 +1,7 @@
 //! Which other processes hold files of a folder open.
 //!
 //! Linux: the links of `/proc/*/fd`, complete for the caller's own processes (and for all, as root);
-//! processes in other containers are invisible. Windows: a file that cannot be opened alone is held by
+//! processes in other containers are invisible, and so are other hosts: see [`blind_spot`]. Windows: a file that cannot be opened alone is held by
 //! somebody, unnamed. Elsewhere nothing is seen and the list is empty: the caller has to rely on locks.
 
 use std::path::Path;
@@ -23,6 +23,17 @@ impl std::fmt::Display for Holder {
         }
     }
 }
+
+/// What is seen and what is not, in two sentences for users.
+pub const SIGHT: &str = "Programs that hold the database open are found on Linux among the processes of this user \
+(of all users, for root), `chroma run` servers included. Not seen are processes of other users without root, in \
+containers with process numbers of their own, on other hosts that share the folder, and all of them on macOS: stop \
+those yourself.";
+
+/// What to stop and how, for users.
+pub const HOW_TO_STOP: &str = "stop every program that uses the database (Chroma keeps collections in memory and would \
+write them back): end `chroma run` with Ctrl-C where it runs, or its service or container; end programs that use \
+PersistentClient";
 
 /// Whether the answer can tell this process from others. If not, ask only before opening anything.
 pub const KNOWS_ITSELF: bool = !cfg!(windows);
@@ -58,10 +69,92 @@ fn program_of(process: &Path) -> String {
         return if short.trim().is_empty() { "unknown program".into() } else { short.trim().to_owned() };
     };
     let interpreter = ["python", "node", "ruby", "java"].iter().any(|i| program.starts_with(i));
-    match words.next().filter(|w| interpreter && !w.starts_with('-')) {
+    let script = words.next();
+    // The server is a script of Python, or a program of its own.
+    let runs = |w: &str| name(w) == "chroma";
+    let first = match &script {
+        Some(script) if interpreter && runs(script) => words.next(),
+        _ if runs(&program) => script.clone(),
+        _ => None,
+    };
+    if first.is_some_and(|argument| argument == "run") {
+        return SERVER.into();
+    }
+    match script.filter(|w| interpreter && !w.starts_with('-')) {
         Some(script) => format!("{program} {}", name(&script)),
         None => program,
     }
+}
+
+/// How Chroma's server is named.
+pub const SERVER: &str = "the server `chroma run`";
+
+/// File systems on which other hosts or containers may be at work, unseen; by their names in `mountinfo`.
+#[cfg(target_os = "linux")]
+const SHARED: [(&str, &str); 14] = [
+    ("nfs", "a network file system"),
+    ("nfs4", "a network file system"),
+    ("cifs", "a network file system"),
+    ("smb3", "a network file system"),
+    ("smbfs", "a network file system"),
+    ("afs", "a network file system"),
+    ("ceph", "a network file system"),
+    ("glusterfs", "a network file system"),
+    ("lustre", "a network file system"),
+    ("gpfs", "a network file system"),
+    ("ocfs2", "a shared file system"),
+    ("9p", "a file system shared with a host"),
+    ("virtiofs", "a file system shared with a host"),
+    ("overlay", "the file system of a container"),
+];
+
+/// Why holders of `path` may be invisible from here: it lies on a network or shared file system. `None` where
+/// nothing speaks for it; always `None` where the system does not tell.
+pub fn blind_spot(path: &Path) -> Option<String> {
+    #[cfg(target_os = "linux")]
+    {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let path = path.canonicalize().ok()?;
+        let kind = file_system(&mounts, path.to_str()?)?;
+        let what = match kind.strip_prefix("fuse.").or((kind == "fuse").then_some("fuse")) {
+            Some(_) => "a file system of a user's program (FUSE), often a network one",
+            None => SHARED.iter().find(|(name, _)| *name == kind)?.1,
+        };
+        Some(format!(
+            "the store lies on {what} ({kind}): programs on other hosts or in other containers that use it are not seen; \
+             make sure that none does"
+        ))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        None
+    }
+}
+
+/// Type of the file system that `path` lies on, by the lines of `mountinfo`: see proc(5). The longest mount point
+/// that leads to the path counts, of equal ones the last.
+#[cfg(target_os = "linux")]
+fn file_system(mounts: &str, path: &str) -> Option<String> {
+    let mut best: Option<(usize, &str)> = None;
+    for line in mounts.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let (Some(point), Some(kind)) = (left.split(' ').nth(4), right.split(' ').next()) else { continue };
+        let point = unescaped(point);
+        let leads = Path::new(path).starts_with(&point);
+        if leads && best.is_none_or(|(length, _)| point.len() >= length) {
+            best = Some((point.len(), kind));
+        }
+    }
+    best.map(|(_, kind)| kind.to_owned())
+}
+
+/// Spaces and the like are written as octal escapes there.
+#[cfg(target_os = "linux")]
+fn unescaped(point: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(point.to_owned(), |text, (code, character)| text.replace(code, character))
 }
 
 /// Other processes that hold `main` open: at most one entry, unnamed.
@@ -105,5 +198,28 @@ mod tests {
         other.wait().expect("wait");
         assert_eq!(found, [Holder { pid: Some(other.id()), program: "sleep".into() }]);
         assert_eq!(of_folder(folder.path(), &file), []);
+    }
+
+    #[test]
+    fn the_file_system_is_that_of_the_longest_mount_point() {
+        let mounts = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+                      30 22 0:40 / /srv/data\\040base rw - nfs4 host:/export rw,vers=4.2\n\
+                      31 22 0:41 / /home/a rw - fuse.sshfs host: rw\n\
+                      32 22 0:42 / /home/a rw - tmpfs tmpfs rw\n";
+        let of = |path: &str| file_system(mounts, path).expect("a file system");
+        assert_eq!(of("/srv/data base/chroma"), "nfs4");
+        assert_eq!(of("/srv/data"), "ext4");
+        assert_eq!(of("/home/abc"), "ext4");
+        assert_eq!(of("/home/a/db"), "tmpfs", "the later mount covers the earlier one");
+        assert_eq!(file_system("nonsense", "/"), None);
+    }
+
+    #[test]
+    fn a_local_folder_has_no_blind_spot() {
+        // Memory file systems are local wherever they are.
+        if Path::new("/dev/shm").is_dir() {
+            assert_eq!(blind_spot(Path::new("/dev/shm")), None);
+        }
+        assert_eq!(blind_spot(Path::new("/no/such/folder")), None);
     }
 }

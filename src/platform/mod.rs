@@ -3,6 +3,7 @@
 //! Every `cfg` on an operating system is in this folder.
 
 #[doc(hidden)]
+pub mod bytes;
 pub mod fault;
 pub mod files;
 pub mod holders;

@@ -3,7 +3,11 @@
 //! A store is one entry of [`SCHEMES`] and one file or folder beside this one. Nothing here knows
 //! projections or embedding models: a rewrite is handed finished vectors.
 
+mod backup;
 mod chroma;
+mod examination;
+mod find;
+mod rewriting;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +17,11 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::space::Space;
+
+pub use backup::{Backup, BackupFile, Changes, Since};
+pub use examination::{Examination, Finding, Severity};
+pub use find::find_collection;
+pub use rewriting::{BackupChoice, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget};
 
 /// How a store measures closeness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,88 +140,6 @@ pub trait Records {
     fn next_batch(&mut self, max: usize) -> Result<Option<Batch>>;
 }
 
-/// How a rewrite comes by its neighbour graph.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IndexChoice {
-    /// Keep the graph if searches through it find as much as before, else rebuild it.
-    #[default]
-    Auto,
-    /// Keep the graph of the source and repair it for the new vectors.
-    Keep,
-    /// Build a new one.
-    Rebuild,
-}
-
-/// What a rewrite is to produce.
-#[derive(Clone, Debug)]
-pub struct RewriteTarget {
-    /// The space of the vectors to come; its dimension is the new dimension.
-    pub space: Space,
-    /// Identifier of the migration, for stamps and file names.
-    pub migration: String,
-    /// Folder that belongs to this migration alone; backups go into its `backup/`.
-    pub folder: PathBuf,
-    /// How to come by the neighbour graph.
-    pub index: IndexChoice,
-}
-
-/// What was kept for the way back.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Backup {
-    /// Entry of [`SCHEMES`].
-    pub scheme: String,
-    /// The collection's own identifier.
-    pub collection: String,
-    /// Records at the time of the backup.
-    pub count: u64,
-    /// Dimension at the time of the backup.
-    pub dimension: usize,
-    /// Files, relative to the migration's folder (or to the store, as the store says), with sizes and hashes.
-    pub files: Vec<BackupFile>,
-    /// Whatever else the store needs to find its way back.
-    pub details: serde_json::Value,
-}
-
-/// One file of a backup.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BackupFile {
-    /// Relative to the store's folder.
-    pub path: PathBuf,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// SHA-256, hexadecimal.
-    pub sha256: String,
-}
-
-/// What to do with records that came after the backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Since {
-    /// Any change since: do nothing and say so.
-    Refuse,
-    /// Go back to exactly what was; records added or changed since are lost.
-    Drop,
-}
-
-/// What changed in a collection since a migration was committed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Changes {
-    /// Records that were not there.
-    pub added: u64,
-    /// Records that are gone.
-    pub removed: u64,
-    /// Records written again (vector, text or metadata).
-    pub updated: u64,
-}
-
-impl Changes {
-    /// Nothing changed.
-    pub fn is_none(&self) -> bool {
-        *self == Changes::default()
-    }
-}
-
 /// An open store.
 pub trait VectorStore {
     /// What is there, without reading a vector.
@@ -224,6 +151,13 @@ pub trait VectorStore {
     /// Folder of embedport's own state for this store (journals, backups, lock). Not created here.
     fn state_folder(&self) -> PathBuf;
 
+    /// Looks for everything that is not as it should be: in one collection, or in all of the store. Changes
+    /// nothing, and goes on after the first finding.
+    ///
+    /// # Errors
+    /// Only what makes looking itself impossible, such as a database that cannot be read.
+    fn examine(&self, collection: Option<&Collection>, context: &Context<'_>) -> Result<Examination>;
+
     /// Processes that hold the store open, in words; empty if none was seen.
     fn holders(&self) -> Result<Vec<String>>;
 
@@ -232,6 +166,12 @@ pub trait VectorStore {
     /// # Errors
     /// [`Kind::Damaged`] if vectors and records do not fit each other.
     fn records<'a>(&'a self, collection: &Collection, texts: bool) -> Result<Box<dyn Records + 'a>>;
+
+    /// Shows every record once, without texts: in batches, in no fixed order, from several threads at once.
+    ///
+    /// # Errors
+    /// As [`VectorStore::records`], and whatever `look` says.
+    fn each(&self, collection: &Collection, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()>;
 
     /// SHA-256 (hexadecimal) over ids, texts and metadata of a collection: everything that a rewrite
     /// must leave alone.
@@ -267,6 +207,9 @@ pub trait VectorStore {
     /// [`Kind::Refused`] if records changed since and `since` is [`Since::Refuse`].
     fn restore(&mut self, backup: &Backup, since: Since) -> Result<()>;
 
+    /// Files of `backup` that are not there or have another size. Reads no content.
+    fn missing_from(&self, backup: &Backup) -> Result<Vec<PathBuf>>;
+
     /// The records that `backup` holds, with the vectors of then.
     fn backup_records<'a>(&'a self, backup: &'a Backup) -> Result<Box<dyn Records + 'a>>;
 
@@ -276,38 +219,6 @@ pub trait VectorStore {
     /// Removes what an unfinished rewrite of `migration` left behind outside its own folder.
     /// Never touches anything visible.
     fn sweep(&mut self, migration: &str, details: &serde_json::Value) -> Result<()>;
-}
-
-/// A rewrite in progress. Nothing is visible before [`Rewrite::commit`]; dropping it aborts and
-/// leaves the store as it was.
-pub trait Rewrite {
-    /// The next at most `max` records of the snapshot that is being rewritten, in key order.
-    fn next_batch(&mut self, max: usize, texts: bool) -> Result<Option<Batch>>;
-
-    /// What [`VectorStore::sweep`] needs if this rewrite dies; written to the journal before the
-    /// first byte of the rewrite.
-    fn sweep_details(&self) -> serde_json::Value;
-
-    /// Hands over new vectors, in the order in which [`Rewrite::next_batch`] gave the records.
-    fn put(&mut self, ids: &[String], vectors: ArrayView2<f32>) -> Result<()>;
-
-    /// Builds the index and makes every new file durable; still invisible.
-    fn seal(&mut self, context: &Context<'_>) -> Result<()>;
-
-    /// Reads back, from the disk, what [`Rewrite::seal`] wrote.
-    fn written<'b>(&'b self) -> Result<Box<dyn Records + 'b>>;
-
-    /// Searches the sealed index as the store will. See [`VectorStore::search`].
-    fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>>;
-
-    /// SHA-256 over ids, texts and metadata as the snapshot has them. See [`VectorStore::content_digest`].
-    fn content_digest(&self) -> Result<String>;
-
-    /// Saves what a restore needs into the target's folder, durably.
-    fn back_up(&mut self) -> Result<Backup>;
-
-    /// Makes the new vectors visible in one instant and stamps the space.
-    fn commit(self: Box<Self>) -> Result<()>;
 }
 
 /// One kind of store.
@@ -352,71 +263,9 @@ pub fn open(location: &str) -> Result<Box<dyn VectorStore>> {
     }
 }
 
-/// Finds one collection by name, and by namespace where the name alone is not unique.
-///
-/// # Errors
-/// [`Kind::NotFound`] with near names, [`Kind::Usage`] if several match.
-pub fn find_collection<'a>(
-    description: &'a StoreDescription,
-    name: &str,
-    namespace: Option<&str>,
-) -> Result<&'a Collection> {
-    let matches: Vec<_> = description
-        .collections
-        .iter()
-        .filter(|c| c.name == name || c.id == name)
-        .filter(|c| namespace.is_none_or(|n| c.namespace == n || c.namespace.ends_with(&format!("/{n}"))))
-        .collect();
-    match matches.as_slice() {
-        [one] => Ok(one),
-        [] => {
-            let mut names: Vec<&str> = description.collections.iter().map(|c| c.name.as_str()).collect();
-            names.sort_by_key(|n| edit_distance(n, name));
-            names.dedup();
-            names.truncate(5);
-            let error = Error::new(
-                Kind::NotFound,
-                format!("no collection `{name}` among the {} of this store", description.collections.len()),
-            );
-            Err(match names.is_empty() {
-                true => error.hint("the store is empty"),
-                false => error.hint(format!("nearest names: {}", names.join(", "))),
-            })
-        }
-        several => {
-            let places: Vec<_> = several.iter().map(|c| c.namespace.as_str()).collect();
-            Err(Error::new(Kind::Usage, format!("{} collections are named `{name}`", several.len()))
-                .hint(format!("choose one with --namespace: {}", places.join(", "))))
-        }
-    }
-}
-
-/// Levenshtein distance in characters.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = corner + usize::from(ca != *cb);
-            corner = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn edit_distance_by_hand() {
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("docs", "docs"), 0);
-    }
 
     #[test]
     fn missing_store_says_what_to_give() {

@@ -10,8 +10,8 @@ use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
 use crate::space::Space;
 use crate::store::{
-    Backup, Batch, Capabilities, Changes, Collection, Metric, Records, Rewrite, RewriteTarget, Since,
-    StoreDescription, VectorStore,
+    Backup, Batch, Capabilities, Changes, Collection, Examination, Metric, Records, Rewrite, RewriteTarget,
+    Since, StoreDescription, VectorStore,
 };
 
 /// Letter counts, turned by a fixed map: linear in each other, so that ridge can learn one from the other.
@@ -96,12 +96,18 @@ impl VectorStore for Shelf {
     fn state_folder(&self) -> PathBuf {
         PathBuf::new()
     }
+    fn examine(&self, _: Option<&Collection>, _: &Context<'_>) -> Result<Examination> {
+        unused()
+    }
     fn holders(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
     fn records<'a>(&'a self, _: &Collection, texts: bool) -> Result<Box<dyn Records + 'a>> {
         assert!(texts, "training reads texts");
         Ok(Box::new(Reader { shelf: self, next: 0 }))
+    }
+    fn each(&self, _: &Collection, _: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
+        unused()
     }
     fn content_digest(&self, _: &Collection) -> Result<String> {
         unused()
@@ -119,6 +125,9 @@ impl VectorStore for Shelf {
         unused()
     }
     fn changes_since(&self, _: &Backup) -> Result<Changes> {
+        unused()
+    }
+    fn missing_from(&self, _: &Backup) -> Result<Vec<PathBuf>> {
         unused()
     }
     fn backup_records<'a>(&'a self, _: &'a Backup) -> Result<Box<dyn Records + 'a>> {

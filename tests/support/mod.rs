@@ -7,11 +7,15 @@ mod python;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use embedport::context::{Cancel, Context, Silent};
 use embedport::space::Space;
-use embedport::store::{self, Backup, Collection, IndexChoice, RewriteTarget, VectorStore};
-use ndarray::Array2;
+use embedport::store::{
+    self, Backup, BackupChoice, Batch, Collection, IndexChoice, Pass, RewriteTarget, VectorStore,
+};
+use ndarray::{Array2, ArrayView2};
 use serde_json::Value;
 
 pub use python::{python, run, try_run};
@@ -150,6 +154,7 @@ pub fn target(folder: &Path, migration: &str, dimension: usize) -> RewriteTarget
         migration: migration.to_owned(),
         folder: folder.join(".embedport").join(migration),
         index: IndexChoice::default(),
+        backup: BackupChoice::default(),
     }
 }
 
@@ -167,32 +172,32 @@ pub fn rewrite(store: &mut dyn VectorStore, name: &str, migration: &str, dimensi
     rewrite_as(store, &collection, &target)
 }
 
-/// As [`rewrite`], for any collection and target.
+/// As [`rewrite`], for any collection and target; by the dearest way to an index that the target leaves open.
 pub fn rewrite_as(store: &mut dyn VectorStore, collection: &Collection, target: &RewriteTarget) -> Rewritten {
     let map = map(collection.dimension.expect("records"), target.space.dimension);
     let digest = store.content_digest(collection).expect("digest");
     let mut rewrite = store.rewrite(collection, target).expect("free");
-    let backup = rewrite.back_up().expect("backup");
-    let (mut sources, mut vectors) = (HashMap::new(), HashMap::new());
-    while let Some(batch) = rewrite.next_batch(97, false).expect("records") {
-        let new = batch.vectors.dot(&map);
-        rewrite.put(&batch.ids, new.view()).expect("put");
-        let rows = |rows: &Array2<f32>| rows.outer_iter().map(|row| row.to_vec()).collect::<Vec<_>>();
-        sources.extend(batch.ids.iter().cloned().zip(rows(&batch.vectors)));
-        vectors.extend(batch.ids.into_iter().zip(rows(&new)));
-    }
-    rewrite.seal(&context()).expect("sealed");
-    let mut written = rewrite.written().expect("files");
-    let mut count = 0;
-    while let Some(batch) = written.next_batch(500).expect("readable") {
-        for (id, found) in batch.ids.iter().zip(batch.vectors.outer_iter()) {
-            assert!(near(&found.to_vec(), &vectors[id], 1e-6), "{id}");
-            count += 1;
-        }
-    }
-    drop(written);
-    assert_eq!(count, vectors.len());
-    assert_eq!(rewrite.content_digest().expect("digest"), digest);
+    let mut texts = 0;
+    let (backup, saved) = rewrite.back_up(&mut |_, _| texts += 1).expect("backup");
+    assert_eq!((saved, texts), (digest.clone(), collection.texts));
+    let pass = Mapping::new(map);
+    rewrite.transform(&pass, &context()).expect("transformed");
+    let Mapping { vectors, sources, .. } = pass;
+    let (sources, vectors) = (sources.into_inner().expect("sources"), vectors.into_inner().expect("vectors"));
+    let way = *rewrite.ways().last().expect("a way");
+    rewrite.seal(way, &context()).expect("sealed");
+    let count = AtomicUsize::new(0);
+    let content = rewrite
+        .read_back(&|batch| {
+            for (id, found) in batch.ids.iter().zip(batch.vectors.outer_iter()) {
+                assert!(near(&found.to_vec(), &vectors[id], 1e-6), "{id}");
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        })
+        .expect("readable");
+    assert_eq!(count.into_inner(), vectors.len());
+    assert_eq!(content, digest);
     rewrite.commit().expect("committed");
     assert_eq!(store.content_digest(collection).expect("digest"), digest);
     Rewritten { sources, vectors, backup }
@@ -225,6 +230,36 @@ pub fn copy_folder(from: &Path, to: &Path) {
         } else {
             fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
         }
+    }
+}
+
+/// Multiplies by a matrix and remembers what came out.
+pub struct Mapping {
+    map: Array2<f32>,
+    pub sources: Mutex<HashMap<String, Vec<f32>>>,
+    pub vectors: Mutex<HashMap<String, Vec<f32>>>,
+}
+
+impl Mapping {
+    pub fn new(map: Array2<f32>) -> Mapping {
+        Mapping { map, sources: Mutex::default(), vectors: Mutex::default() }
+    }
+}
+
+impl Pass for Mapping {
+    fn vectors(&self, batch: &Batch) -> embedport::error::Result<Array2<f32>> {
+        let new = batch.vectors.dot(&self.map);
+        let rows = batch.vectors.outer_iter().map(|row| row.to_vec());
+        self.sources.lock().expect("sources").extend(batch.ids.iter().cloned().zip(rows));
+        let mut vectors = self.vectors.lock().expect("vectors");
+        for (id, row) in batch.ids.iter().zip(new.outer_iter()) {
+            assert!(vectors.insert(id.clone(), row.to_vec()).is_none(), "{id} came twice");
+        }
+        Ok(new)
+    }
+
+    fn unowned(&self, vectors: ArrayView2<'_, f32>) -> embedport::error::Result<Array2<f32>> {
+        Ok(vectors.dot(&self.map))
     }
 }
 

@@ -30,7 +30,7 @@ impl ChromaStore {
     }
 
     /// A connection that keeps every other opener out, the database checked to be one that can be changed.
-    pub(super) fn lock(&self, attached: Option<&Path>) -> Result<(Connection, Release)> {
+    pub(super) fn lock(&self, attached: bool) -> Result<(Connection, Release)> {
         self.refuse_holders()?;
         let connection = sql::open(&self.database(), false)?;
         if connection.is_readonly("main").doing("look at the permissions")? {
@@ -53,8 +53,8 @@ impl ChromaStore {
         if journal == "wal" {
             connection.execute_batch("PRAGMA main.locking_mode = EXCLUSIVE").doing("set up the tables")?;
         }
-        if let Some(rows) = attached {
-            changes::attach(&connection, rows)?;
+        if attached {
+            changes::attach(&connection)?;
         }
         connection.execute_batch("BEGIN EXCLUSIVE").doing("lock the database")?;
         // Asked again under the lock: whoever opens now has to wait before it can read anything.
@@ -76,8 +76,12 @@ impl ChromaStore {
         if holders.is_empty() {
             return Ok(());
         }
-        Err(Error::new(Kind::Locked, format!("`{}` is held open by {}", self.folder.display(), holders.join(", ")))
-            .hint("stop every program that uses the database (Chroma keeps collections in memory and would write them back)"))
+        Err(Error::new(
+            Kind::Locked,
+            format!("`{}` is held open by {}", self.folder.display(), holders.join(", ")),
+        )
+        .hint(holders::HOW_TO_STOP)
+        .hint(holders::SIGHT))
     }
 
     pub(super) fn describe_collection(&self, connection: &Connection, entry: Entry) -> Result<Collection> {
@@ -92,8 +96,9 @@ impl ChromaStore {
         };
         let records = count("SELECT count(*) FROM embeddings WHERE segment_id = ?1")?;
         let texts = count(
+            // The index of the primary key answers this alone; a document is always a text.
             "SELECT count(*) FROM embeddings e JOIN embedding_metadata m ON m.id = e.id AND m.key = 'chroma:document' \
-             WHERE e.segment_id = ?1 AND m.string_value IS NOT NULL",
+             WHERE e.segment_id = ?1",
         )?;
         let stamp = stamp::read(connection, &entry.id)?
             .filter(|stamp| stamp.segment == entry.vector && Some(stamp.space.dimension) == entry.dimension);

@@ -1,56 +1,77 @@
-//! Saving what the switch will change: rows into a database of their own, folders by name and hash.
+//! Saving what the switch will change: rows in a flat file, folders by name and hash.
 //!
 //! The old index files are not copied: they stay where they are, untouched, until the commit, and are then
 //! renamed into the backup.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
-use super::catalog::Entry;
+use super::digest::Digester;
 use super::release::Release;
+use super::rows_file::Writer;
 use super::snapshot::Snapshot;
 use super::sql::{self, Doing};
 use super::stamp;
 use super::traces::{ROWS, Traces};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 use crate::store::{Backup, BackupFile};
 
-/// Writes `<folder>/backup/rows.sqlite3` and describes it together with the index files.
+/// What was saved.
+pub(super) struct Saved {
+    pub backup: Backup,
+    /// Of ids, texts and metadata.
+    pub digest: String,
+    /// Files of the database that have to stay open as long as its lock is held.
+    pub open: Vec<File>,
+}
+
+/// Writes the rows into `<folder>/backup/` and describes them together with the index files. `look` sees id and text
+/// of every record that has one. `full`: besides, a whole copy of the database.
 pub(super) fn write(
     connection: &Connection,
     store: &Path,
     release: Release,
     snapshot: &Snapshot,
     traces: &Traces,
-) -> Result<Backup> {
+    full: bool,
+    look: &mut dyn FnMut(&str, &str),
+) -> Result<Saved> {
     let folder = traces.backup(store);
     files::create_folder(&folder)?;
+    let index: Vec<PathBuf> = match snapshot.index() {
+        Some(_) => super::index::FILES.iter().map(|name| Path::new(&traces.old_segment).join(name)).collect(),
+        None => Vec::new(),
+    };
     let rows = folder.join(ROWS);
-    let unfinished = folder.join("rows.sqlite3.unfinished");
-    remove_file(&unfinished)?;
-    save_rows(connection, &unfinished, release, &snapshot.entry)?;
-    std::fs::File::open(&unfinished)
-        .and_then(|file| file.sync_all())
-        .map_err(|e| Error::io("fsync", &unfinished, e))?;
-    files::rename(&unfinished, &rows)?;
+    // Hashing the index files keeps one processor busy, the tables another.
+    let (hashed, saved) = std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| {
+            index.into_iter().map(|path| describe(&store.join(&path), path)).collect::<Result<Vec<_>>>()
+        });
+        let saved = save_rows(connection, &rows, release, snapshot, look);
+        (hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), saved)
+    });
+    let digest = saved?;
     let mut kept = vec![describe(&rows, relative(store, &rows))?];
-    if snapshot.has_index() {
-        for name in super::index::FILES {
-            let path = Path::new(&traces.old_segment).join(name);
-            kept.push(describe(&store.join(&path), path)?);
-        }
+    kept.extend(hashed?);
+    let mut open = Vec::new();
+    if full {
+        let (copies, files) = copy_whole(store, &folder)?;
+        kept.extend(copies);
+        open = files;
     }
-    Ok(Backup {
+    let backup = Backup {
         scheme: super::SCHEME.into(),
         collection: traces.collection.clone(),
         count: snapshot.count,
         dimension: snapshot.dimension(),
         files: kept,
         details: traces.to_json(),
-    })
+    };
+    Ok(Saved { backup, digest, open })
 }
 
 /// `path` as the store sees it: relative if it lies below.
@@ -63,62 +84,102 @@ fn describe(path: &Path, name: PathBuf) -> Result<BackupFile> {
     Ok(BackupFile { path: name, bytes, sha256 })
 }
 
-fn remove_file(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
-        _ => Ok(()),
+/// Copies the database file, and its write-ahead log if there is one, into `folder`. Nothing has been changed through
+/// the connection that holds the lock, so that the files are of one moment.
+///
+/// Returns the open files: closing one would let go of every lock that this process has on it, so they have to
+/// stay open until the transaction has ended.
+fn copy_whole(store: &Path, folder: &Path) -> Result<(Vec<BackupFile>, Vec<File>)> {
+    let (mut copies, mut open) = (Vec::new(), Vec::new());
+    for name in [super::DATABASE.to_owned(), format!("{}-wal", super::DATABASE)] {
+        let path = store.join(&name);
+        let mut file = match File::open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            file => file.map_err(|e| Error::io("read", &path, e))?,
+        };
+        let copy = folder.join(&name);
+        let copied = files::write_atomically(&copy, |mut out| std::io::copy(&mut file, &mut out).map(drop));
+        open.push(file);
+        copied?;
+        copies.push(describe(&copy, relative(store, &copy))?);
     }
+    Ok((copies, open))
 }
 
-fn save_rows(from: &Connection, path: &Path, release: Release, entry: &Entry) -> Result<()> {
-    let doing = "save rows for the way back";
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let to = Connection::open_with_flags(path, flags).doing(doing)?;
-    // The file counts only once it is complete, synced and renamed, so it needs no journal of its own.
-    to.execute_batch(
-        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; BEGIN",
-    )
-    .doing(doing)?;
-    let save = |table: &str, condition: &str, values: &[&str]| copy(from, &to, table, condition, values);
-    save("collections", "id = ?1", &[&entry.id])?;
-    save("segments", "id = ?1", &[&entry.vector])?;
-    save("max_seq_id", "segment_id IN (?1, ?2)", &[&entry.vector, &entry.metadata])?;
-    save("embeddings_queue", "topic = ?1 ORDER BY seq_id", &[&entry.topic])?;
-    if sql::has_table(from, stamp::TABLE)? {
-        save(stamp::TABLE, "collection_id = ?1", &[&entry.id])?;
-    }
-    save("embeddings", "+segment_id = ?1 ORDER BY id", &[&entry.metadata])?;
-    to.execute_batch("CREATE UNIQUE INDEX embeddings_by_id ON embeddings (embedding_id)").doing(doing)?;
-    let live = "EXISTS (SELECT 1 FROM embeddings e WHERE e.id = t.id AND e.segment_id = ?1)";
-    save("embedding_metadata", &format!("{live} ORDER BY id, key"), &[&entry.metadata])?;
-    to.execute_batch("CREATE INDEX metadata_by_id ON embedding_metadata (id)").doing(doing)?;
-    if release.has_arrays() {
-        save("embedding_metadata_array", &format!("{live} ORDER BY id, rowid"), &[&entry.metadata])?;
-        to.execute_batch("CREATE INDEX arrays_by_id ON embedding_metadata_array (id)").doing(doing)?;
-    }
-    to.execute_batch("COMMIT").doing(doing)?;
-    to.close().map_err(|(_, cause)| cause).doing(doing)
+fn save_rows(
+    connection: &Connection,
+    path: &Path,
+    release: Release,
+    snapshot: &Snapshot,
+    look: &mut dyn FnMut(&str, &str),
+) -> Result<String> {
+    let entry = &snapshot.entry;
+    let mut failed = None;
+    let mut digest = String::new();
+    files::write_atomically(path, |out| {
+        let mut save = || -> Result<String> {
+            let mut writer = Writer::new(out).map_err(wrap)?;
+            let mut some = |table: &str, condition: &str, values: &[&str]| {
+                copy(connection, &mut writer, table, condition, values)
+            };
+            some("collections", "id = ?1", &[&entry.id])?;
+            some("segments", "id = ?1", &[&entry.vector])?;
+            some("max_seq_id", "segment_id IN (?1, ?2)", &[&entry.vector, &entry.metadata])?;
+            some("embeddings_queue", "topic = ?1 ORDER BY seq_id", &[&entry.topic])?;
+            if sql::has_table(connection, stamp::TABLE)? {
+                some(stamp::TABLE, "collection_id = ?1", &[&entry.id])?;
+            }
+            let mut digester = Digester::new(connection, release, &entry.metadata);
+            digester.save_into(&mut writer);
+            let digest = digester.run(look)?;
+            writer.finish().map_err(wrap)?;
+            Ok(digest)
+        };
+        match save() {
+            Ok(found) => {
+                digest = found;
+                Ok(())
+            }
+            Err(error) => {
+                failed = Some(error);
+                Err(std::io::ErrorKind::Other.into())
+            }
+        }
+    })
+    .map_err(|e| failed.take().unwrap_or(e))?;
+    Ok(digest)
 }
 
 /// Copies rows of `table` (called `t` in `condition`) with their values as stored, types included.
-fn copy(from: &Connection, to: &Connection, table: &str, condition: &str, values: &[&str]) -> Result<()> {
+fn copy(
+    from: &Connection,
+    writer: &mut Writer<'_>,
+    table: &str,
+    condition: &str,
+    values: &[&str],
+) -> Result<()> {
     let doing = "save rows for the way back";
     let mut select = from.prepare(&format!("SELECT t.* FROM {table} t WHERE {condition}")).doing(doing)?;
-    let columns: Vec<String> = select.column_names().map(quoted).collect();
-    to.execute_batch(&format!("CREATE TABLE {table} ({})", columns.join(", "))).doing(doing)?;
-    let places = vec!["?"; columns.len()].join(", ");
-    let mut insert = to.prepare(&format!("INSERT INTO {table} VALUES ({places})")).doing(doing)?;
+    let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
+    let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+    writer.table(table, &names).map_err(wrap)?;
     let mut rows = select.query(params_from_iter(values)).doing(doing)?;
     while let Some(row) = rows.next().doing(doing)? {
-        let saved: Vec<Value> =
-            (0..columns.len()).map(|i| row.get(i)).collect::<rusqlite::Result<_>>().doing(doing)?;
-        insert.execute(params_from_iter(saved)).doing(doing)?;
+        writer.row().map_err(wrap)?;
+        for column in 0..names.len() {
+            writer.value(row.get_ref(column).doing(doing)?).map_err(wrap)?;
+        }
     }
-    Ok(())
+    writer.end_table().map_err(wrap)
 }
 
-/// A column's name as an identifier.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+/// A failure to write the saved rows.
+pub(super) fn wrap(cause: std::io::Error) -> Error {
+    let kind = match cause.kind() {
+        std::io::ErrorKind::StorageFull
+        | std::io::ErrorKind::QuotaExceeded
+        | std::io::ErrorKind::PermissionDenied => Kind::CannotWrite,
+        _ => Kind::Io,
+    };
+    Error::new(kind, "cannot save rows for the way back").because(cause)
 }

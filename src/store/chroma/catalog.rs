@@ -87,7 +87,7 @@ pub(super) fn read(connection: &Connection, release: Release) -> Result<Vec<Entr
 pub(super) fn find(connection: &Connection, release: Release, id: &str) -> Result<Entry> {
     read(connection, release)?.into_iter().find(|entry| entry.id == id).ok_or_else(|| {
         Error::new(Kind::NotFound, format!("collection {id} is no longer in the database"))
-            .hint("it was deleted meanwhile; look again with `embedport inspect`")
+            .hint("it was deleted meanwhile; look again with `embedport inspect --store PATH`")
     })
 }
 

@@ -6,15 +6,50 @@ use rusqlite::{Connection, params};
 
 use super::catalog::Entry;
 use super::sql::Doing;
-use crate::error::{Error, Kind, Result};
+use super::{rows_file, stamp};
+use crate::error::Result;
 use crate::store::Changes;
 
-/// Makes the saved rows readable as `kept.*`. Not possible inside a transaction.
-pub(super) fn attach(connection: &Connection, rows: &Path) -> Result<()> {
-    let path = rows.to_str().ok_or_else(|| {
-        Error::new(Kind::Io, format!("the path `{}` is not UTF-8, which SQLite wants", rows.display()))
-    })?;
-    connection.execute("ATTACH DATABASE ?1 AS kept", [path]).doing("open the saved rows").map(drop)
+/// Tables of the saved rows that grow with the collection.
+const RECORDS: [&str; 3] = ["embeddings", "embedding_metadata", "embedding_metadata_array"];
+
+/// Makes room for saved rows as `kept.*`, in a temporary file. Not possible inside a transaction.
+pub(super) fn attach(connection: &Connection) -> Result<()> {
+    // Not synced: then a commit involves one file alone, whatever was loaded here.
+    connection
+        .execute_batch("ATTACH DATABASE '' AS kept; PRAGMA kept.synchronous = OFF")
+        .doing("make room for the saved rows")
+}
+
+/// Loads the saved rows into `schema`; those of the records only if `records`.
+pub(super) fn load(connection: &Connection, schema: &str, rows: &Path, records: bool) -> Result<()> {
+    rows_file::load(connection, schema, rows, |table| RECORDS.contains(&table) == records)?;
+    if records {
+        connection
+            .execute_batch(&format!(
+                "CREATE UNIQUE INDEX {schema}.embeddings_by_id ON embeddings (embedding_id); \
+                 CREATE INDEX {schema}.metadata_by_id ON embedding_metadata (id);"
+            ))
+            .doing("load the saved rows")?;
+        if rows_file::holds(connection, schema, RECORDS[2])? {
+            connection
+                .execute_batch(&format!(
+                    "CREATE INDEX {schema}.arrays_by_id ON embedding_metadata_array (id)"
+                ))
+                .doing("load the saved rows")?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing was written to the collection since the commit that the stamp belongs to: each write takes a
+/// number from the queue, and the tables note the last one that they have read.
+pub(super) fn untouched(connection: &Connection, entry: &Entry) -> Result<bool> {
+    let committed =
+        stamp::read(connection, &entry.id)?.filter(|s| s.segment == entry.vector).and_then(|s| s.last);
+    Ok(committed.is_some_and(|last| {
+        entry.metadata_seq == Some(last) && entry.queue_last.is_none_or(|queued| queued <= last)
+    }))
 }
 
 /// Compares the live records with the saved ones. Chroma gives a record the sequence number of each write

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::backup::quoted;
 use super::catalog::Entry;
+use super::rows_file::quoted;
 use super::sql::{self, Doing};
 use crate::error::Result;
 

@@ -1,55 +1,118 @@
-//! A fingerprint of everything that a rewrite must leave alone.
+//! A fingerprint of everything that a rewrite must leave alone; on the same walk the rows can be saved.
 
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 use sha2::{Digest, Sha256};
 
+use super::backup::wrap;
 use super::release::Release;
+use super::rows_file::Writer;
 use super::sql::Doing;
 use crate::error::Result;
 use crate::platform::files;
 
 /// SHA-256 over ids, texts and metadata of the METADATA segment `segment`, in the order of the keys.
-/// Every value is preceded by its type and length, so that no two contents give the same bytes.
 pub(super) fn content(connection: &Connection, release: Release, segment: &str) -> Result<String> {
-    let mut hash = Writer { hash: Sha256::new(), buffer: Vec::with_capacity(1 << 16) };
-    hash.rows(
-        connection,
-        "SELECT e.embedding_id FROM embeddings e WHERE +e.segment_id = ?1 ORDER BY e.id",
-        segment,
-    )?;
-    let boolean = if release.has_booleans() { "m.bool_value" } else { "NULL" };
-    let metadata = |table: &str, order: &str| {
-        format!(
-            "SELECT e.embedding_id, m.key, m.string_value, m.int_value, m.float_value, {boolean} \
-             FROM embeddings e CROSS JOIN {table} m ON m.id = e.id WHERE +e.segment_id = ?1 ORDER BY e.id, {order}"
-        )
-    };
-    hash.rows(connection, &metadata("embedding_metadata", "m.key"), segment)?;
-    if release.has_arrays() {
-        hash.rows(connection, &metadata("embedding_metadata_array", "m.key, m.rowid"), segment)?;
-    }
-    Ok(hash.finish())
+    Digester::new(connection, release, segment).run(&mut |_, _| {})
 }
 
-struct Writer {
+/// Walks over the records of one METADATA segment.
+pub(super) struct Digester<'a, 'w, 'o> {
+    connection: &'a Connection,
+    release: Release,
+    segment: &'a str,
+    writer: Option<&'w mut Writer<'o>>,
     hash: Sha256,
     buffer: Vec<u8>,
 }
 
-impl Writer {
-    fn rows(&mut self, connection: &Connection, sql: &str, segment: &str) -> Result<()> {
+/// One table's part of the walk. The statement gives the record's id first, then the whole row.
+struct Part<'s> {
+    table: &'s str,
+    sql: &'s str,
+    /// Columns of the row that are hashed, the record's id always.
+    hashed: &'s [&'s str],
+}
+
+impl<'a, 'w, 'o> Digester<'a, 'w, 'o> {
+    pub fn new(connection: &'a Connection, release: Release, segment: &'a str) -> Self {
+        let buffer = Vec::with_capacity(1 << 16);
+        Digester { connection, release, segment, writer: None, hash: Sha256::new(), buffer }
+    }
+
+    /// The rows go there on the way, whole.
+    pub fn save_into(&mut self, writer: &'w mut Writer<'o>) {
+        self.writer = Some(writer);
+    }
+
+    /// Walks, shows id and text of every record that has one, and returns the digest. Every value is preceded
+    /// by its type and length, so that no two contents give the same bytes.
+    pub fn run(mut self, look: &mut dyn FnMut(&str, &str)) -> Result<String> {
+        self.part(
+            &Part {
+                table: "embeddings",
+                sql: "SELECT e.embedding_id, e.* FROM embeddings e WHERE +e.segment_id = ?1 ORDER BY e.id",
+                hashed: &[],
+            },
+            look,
+        )?;
+        let values = ["key", "string_value", "int_value", "float_value", "bool_value"];
+        self.part(
+            &Part {
+                table: "embedding_metadata",
+                sql: "SELECT e.embedding_id, m.* FROM embeddings e CROSS JOIN embedding_metadata m ON m.id = e.id \
+                      WHERE +e.segment_id = ?1 ORDER BY e.id, m.key",
+                hashed: &values,
+            },
+            look,
+        )?;
+        if self.release.has_arrays() {
+            self.part(
+                &Part {
+                    table: "embedding_metadata_array",
+                    sql: "SELECT e.embedding_id, m.* FROM embeddings e CROSS JOIN embedding_metadata_array m ON m.id = e.id \
+                          WHERE +e.segment_id = ?1 ORDER BY e.id, m.key, m.rowid",
+                    hashed: &values,
+                },
+                look,
+            )?;
+        }
+        self.flush();
+        Ok(files::hex(&self.hash.finalize()))
+    }
+
+    fn part(&mut self, part: &Part<'_>, look: &mut dyn FnMut(&str, &str)) -> Result<()> {
         let doing = "read the metadata";
-        let mut statement = connection.prepare_cached(sql).doing(doing)?;
-        let columns = statement.column_count();
-        let mut rows = statement.query([segment]).doing(doing)?;
+        let mut statement = self.connection.prepare_cached(part.sql).doing(doing)?;
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let at = |name: &&str| names.iter().skip(1).position(|n| n == name).map(|at| at + 1);
+        // A column that this release does not have yet counts as NULL.
+        let hashed: Vec<Option<usize>> = part.hashed.iter().map(at).collect();
+        if let Some(writer) = &mut self.writer {
+            let columns: Vec<&str> = names.iter().skip(1).map(String::as_str).collect();
+            writer.table(part.table, &columns).map_err(wrap)?;
+        }
+        let mut rows = statement.query([self.segment]).doing(doing)?;
         while let Some(row) = rows.next().doing(doing)? {
-            for column in 0..columns {
-                self.value(row.get_ref(column).doing(doing)?);
+            self.value(row.get_ref(0).doing(doing)?);
+            for column in &hashed {
+                self.value(column.map_or(Ok(ValueRef::Null), |column| row.get_ref(column)).doing(doing)?);
+            }
+            if let [Some(key), Some(text), ..] = hashed[..] {
+                show_text(row, key, text, look);
+            }
+            if let Some(writer) = &mut self.writer {
+                writer.row().map_err(wrap)?;
+                for column in 1..names.len() {
+                    writer.value(row.get_ref(column).doing(doing)?).map_err(wrap)?;
+                }
             }
             if self.buffer.len() > 1 << 15 {
                 self.flush();
             }
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.end_table().map_err(wrap)?;
         }
         self.buffer.push(b'.');
         Ok(())
@@ -74,9 +137,13 @@ impl Writer {
         self.hash.update(&self.buffer);
         self.buffer.clear();
     }
+}
 
-    fn finish(mut self) -> String {
-        self.flush();
-        files::hex(&self.hash.finalize())
+fn show_text(row: &Row<'_>, key: usize, text: usize, look: &mut dyn FnMut(&str, &str)) {
+    if let (Ok(ValueRef::Text(b"chroma:document")), Ok(ValueRef::Text(id)), Ok(ValueRef::Text(text))) =
+        (row.get_ref(key), row.get_ref(0), row.get_ref(text))
+        && let (Ok(id), Ok(text)) = (std::str::from_utf8(id), std::str::from_utf8(text))
+    {
+        look(id, text);
     }
 }

@@ -7,19 +7,27 @@
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
-use super::catalog::Entry;
+use super::catalog::{self, Entry};
 use super::embedding_function::{set_in_config, set_in_schema};
 use super::release::Release;
 use super::sql::Doing;
 use super::stamp::{self, Stamp};
+use super::tail;
 use crate::error::{Error, Kind, Result};
 
 /// Id of the record that the remaining queue row deletes.
 const NOBODY: &str = "__none__";
 const DELETE: i64 = 3;
 
-/// Points `entry` to the segment of `stamp`, whose files are complete and durable.
-pub(super) fn switch(connection: &Connection, release: Release, entry: &Entry, stamp: &Stamp) -> Result<()> {
+/// Points `entry` to the segment of `stamp`, whose files are complete and durable. `tail`: what stays in the
+/// queue, if the new index has not read all of it.
+pub(super) fn switch(
+    connection: &Connection,
+    release: Release,
+    entry: &Entry,
+    stamp: &Stamp,
+    tail: Option<&[(i64, Vec<u8>)]>,
+) -> Result<()> {
     let doing = "switch to the new vectors";
     let changed = connection
         .execute(
@@ -47,6 +55,25 @@ pub(super) fn switch(connection: &Connection, release: Release, entry: &Entry, s
     if let Some(function) = entry.function.after(&stamp.space) {
         write_function(connection, release, entry, function.as_ref())?;
     }
+    match tail {
+        Some(tail) => {
+            connection
+                .execute(
+                    "UPDATE max_seq_id SET segment_id = ?1 WHERE segment_id = ?2",
+                    [&stamp.segment, &entry.vector],
+                )
+                .doing(doing)?;
+            tail::keep(connection, release, entry, tail)?;
+        }
+        None => fold_queue(connection, release, entry, stamp)?,
+    }
+    let last = catalog::max_seq_id(connection, &entry.metadata)?;
+    stamp::write(connection, &entry.id, &Stamp { last, ..stamp.clone() })
+}
+
+/// All of the queue is in the new index.
+fn fold_queue(connection: &Connection, release: Release, entry: &Entry, stamp: &Stamp) -> Result<()> {
+    let doing = "fold the queue";
     connection.execute("DELETE FROM embeddings_queue WHERE topic = ?1", [&entry.topic]).doing(doing)?;
     let last = sentinel(connection, &entry.topic, entry.last())?;
     for segment in [&entry.vector, &stamp.segment, &entry.metadata] {
@@ -61,7 +88,7 @@ pub(super) fn switch(connection: &Connection, release: Release, entry: &Entry, s
             )
             .doing(doing)?;
     }
-    stamp::write(connection, &entry.id, stamp)
+    Ok(())
 }
 
 /// Leaves one row of `topic` at `last`, or behind the last row of all if that number is taken; returns its number.

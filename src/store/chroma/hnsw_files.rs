@@ -7,7 +7,7 @@ use crate::hnsw::Shape;
 pub(super) const HEADER_BYTES: usize = 100;
 const VERSION: i32 = 1;
 /// Larger than any embedding model's; keeps sizes far from overflow.
-const LARGEST_DIMENSION: u64 = 1 << 20;
+pub(super) const LARGEST_DIMENSION: u64 = 1 << 20;
 const LARGEST_M: u64 = 10_000;
 const HIGHEST_LEVEL: i32 = 100;
 

@@ -1,11 +1,13 @@
 //! The persisted index of one segment: its folder of five files, read.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::hnsw_files::{HEADER_BYTES, Header};
+use super::ids::Ids;
 use super::{pickle, queue};
 use crate::error::{Error, Kind, Result};
 use crate::hnsw::{self, Distance};
@@ -20,18 +22,19 @@ pub(super) const METADATA: &str = "index_metadata.pickle";
 /// The files of an index, in the order in which they are written.
 pub(super) const FILES: [&str; 5] = [LEVEL0, LENGTHS, LINKS, HEADER, METADATA];
 
-/// Elements per read while labels are collected.
-const CHUNK: u64 = 1024;
+/// Elements per read.
+pub(super) const BLOCK: u32 = 1024;
 
 /// An open index. Of the contents only what [`Index::open`] checked is relied on.
 pub(super) struct Index {
     folder: PathBuf,
     header: Header,
     level0: File,
-    /// Element of each record that is not deleted.
-    elements: HashMap<String, u32>,
+    ids: Ids,
     /// Length of each element's vector before it was normalised; cosine only.
     lengths: Option<Vec<f32>>,
+    /// Highest label that was ever given.
+    pub total_elements_added: u64,
     /// How far it has read the queue, if the release keeps that here.
     pub max_seq_id: Option<i64>,
 }
@@ -74,17 +77,12 @@ impl Index {
             folder: folder.to_path_buf(),
             header,
             level0,
-            elements: HashMap::new(),
+            ids: Ids::default(),
             lengths: None,
+            total_elements_added: named.total_elements_added,
             max_seq_id: named.max_seq_id,
         };
-        let by_label = index.labels()?;
-        index.elements.reserve(named.labels.len());
-        for (id, label) in named.labels {
-            if let Some(element) = by_label.get(&label) {
-                index.elements.insert(id, *element);
-            }
-        }
+        index.ids = index.match_labels(&named.labels)?;
         if metric == Metric::Cosine {
             index.lengths = Some(read_lengths(folder, header.count)?);
         }
@@ -95,82 +93,117 @@ impl Index {
         &self.header
     }
 
-    pub fn contains(&self, id: &str) -> bool {
-        self.elements.contains_key(id)
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Elements, deleted ones included.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.header.count).unwrap_or(u32::MAX)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     /// Reads a record's vector as the user gave it, `out` being of the index's dimension.
     /// False if the index does not hold the record.
     pub fn vector(&self, id: &str, out: &mut [f32], bytes: &mut Vec<u8>) -> Result<bool> {
-        let Some(element) = self.elements.get(id) else { return Ok(false) };
+        let Some(element) = self.ids.element(id) else { return Ok(false) };
         bytes.resize(4 * self.header.dimension, 0);
-        let offset = u64::from(*element) * self.header.element_bytes() + self.header.vector_offset();
+        let offset = u64::from(element) * self.header.element_bytes() + self.header.vector_offset();
         files::read_exact_at(&self.level0, bytes, offset)
-            .map_err(|e| Error::io("read", &self.folder.join(LEVEL0), e))?;
+            .map_err(|e| Error::io("read", &self.path(LEVEL0), e))?;
         if !queue::decode(bytes, out) {
             return Err(Error::new(Kind::Internal, "a vector's buffer is not of the index's dimension"));
         }
-        if let Some(length) = self.lengths.as_ref().and_then(|lengths| lengths.get(*element as usize)) {
-            out.iter_mut().for_each(|x| *x *= length);
-        }
+        self.as_given(element, out);
         Ok(true)
     }
 
-    /// Loads the graph for searching.
-    pub fn load(&self) -> Result<Loaded> {
-        let level0 = self.folder.join(LEVEL0);
-        let bytes = self.header.count.saturating_mul(self.header.element_bytes());
-        let mut loaded = Loaded {
-            shape: self.header.shape()?,
-            level0: Vec::new(),
-            links: std::fs::read(self.folder.join(LINKS))
-                .map_err(|e| Error::io("read", &self.folder.join(LINKS), e))?,
-            ids: HashMap::with_capacity(self.elements.len()),
-        };
-        open(&level0)?
-            .take(bytes)
-            .read_to_end(&mut loaded.level0)
-            .map_err(|e| Error::io("read", &level0, e))?;
-        loaded.ids.extend(self.elements.iter().map(|(id, element)| (*element, id.clone())));
-        Ok(loaded)
+    /// Undoes what the index did to a vector.
+    pub fn as_given(&self, element: u32, vector: &mut [f32]) {
+        if let Some(length) = self.length(element) {
+            vector.iter_mut().for_each(|x| *x *= length);
+        }
     }
 
-    /// Elements that are not deleted, by label.
-    fn labels(&self) -> Result<HashMap<u64, u32>> {
-        let path = self.folder.join(LEVEL0);
+    /// Length of an element's vector as given; cosine only.
+    pub fn length(&self, element: u32) -> Option<f32> {
+        self.lengths.as_ref()?.get(element as usize).copied()
+    }
+
+    /// Reads the bytes of `count` elements from `first` on.
+    pub fn read(&self, first: u32, count: u32, bytes: &mut Vec<u8>) -> Result<()> {
         let size = self.header.element_bytes();
         let stride = usize::try_from(size).map_err(|e| damaged(&self.folder, e.to_string()))?;
-        let mut found = HashMap::new();
-        let mut buffer = Vec::new();
-        let mut first = 0;
-        while first < self.header.count {
-            let count = CHUNK.min(self.header.count - first);
-            buffer.resize(stride.saturating_mul(count as usize), 0);
-            files::read_exact_at(&self.level0, &mut buffer, first * size)
-                .map_err(|e| Error::io("read", &path, e))?;
-            for (element, bytes) in (first..).zip(buffer.chunks_exact(stride)) {
-                let deleted = bytes.get(2).is_some_and(|flags| flags & 1 == 1);
-                let label = bytes.last_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
-                let element = u32::try_from(element).map_err(|e| damaged(&self.folder, e.to_string()))?;
-                if !deleted && found.insert(label, element).is_some() {
-                    return Err(damaged(
-                        &self.folder,
-                        format!("two elements of {LEVEL0} have the label {label}"),
-                    ));
-                }
-            }
-            first += count;
-        }
-        Ok(found)
+        bytes.resize(stride.saturating_mul(count as usize), 0);
+        files::read_exact_at(&self.level0, bytes, u64::from(first) * size)
+            .map_err(|e| Error::io("read", &self.path(LEVEL0), e))
     }
+
+    /// The first elements of the blocks that make up the index, with their sizes.
+    pub fn blocks(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
+        let count = self.count();
+        (0..count).step_by(BLOCK as usize).map(move |first| (first, BLOCK.min(count - first)))
+    }
+
+    /// Maps the graph into memory for searching.
+    pub fn load(&self) -> Result<Loaded> {
+        Ok(Loaded {
+            shape: self.header.shape()?,
+            level0: files::map(&self.level0, self.header.count.saturating_mul(self.header.element_bytes()))
+                .map_err(|e| Error::io("map", &self.path(LEVEL0), e))?,
+            links: std::fs::read(self.path(LINKS)).map_err(|e| Error::io("read", &self.path(LINKS), e))?,
+        })
+    }
+
+    /// Finds the element of each label among those that are not deleted.
+    fn match_labels(&self, named: &[(String, u64)]) -> Result<Ids> {
+        let stride = self.header.element_bytes() as usize;
+        let blocks: Vec<_> = self.blocks().collect();
+        let parts: Vec<Vec<(u64, u32)>> = blocks
+            .into_par_iter()
+            .map(|(first, count)| {
+                let mut bytes = Vec::new();
+                self.read(first, count, &mut bytes)?;
+                let elements = (first..).zip(bytes.chunks_exact(stride));
+                Ok(elements.filter(|(_, e)| !is_deleted(e)).map(|(i, e)| (label(e), i)).collect())
+            })
+            .collect::<Result<_>>()?;
+        let mut labels = parts.concat();
+        labels.sort_unstable();
+        if let Some(twice) = labels.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
+            let label = twice.first().map_or(0, |pair| pair.0);
+            return Err(damaged(&self.folder, format!("two elements of {LEVEL0} have the label {label}")));
+        }
+        let mut owned: Vec<(u32, &str)> = named
+            .iter()
+            .filter_map(|(id, label)| {
+                let at = labels.binary_search_by_key(label, |pair| pair.0).ok()?;
+                Some((labels.get(at)?.1, id.as_str()))
+            })
+            .collect();
+        owned.sort_unstable();
+        Ok(Ids::new(&owned, self.header.count as usize))
+    }
+}
+
+/// Whether an element, given as its bytes, is deleted.
+pub(super) fn is_deleted(element: &[u8]) -> bool {
+    element.get(2).is_some_and(|flags| flags & 1 == 1)
+}
+
+/// The label of an element.
+pub(super) fn label(element: &[u8]) -> u64 {
+    element.last_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b))
 }
 
 /// An index in memory.
 pub(super) struct Loaded {
     shape: hnsw::Shape,
-    level0: Vec<u8>,
+    level0: files::Mapped,
     links: Vec<u8>,
-    ids: HashMap<u32, String>,
 }
 
 impl Loaded {
@@ -180,10 +213,6 @@ impl Loaded {
     /// [`Kind::Damaged`] if sizes do not fit the header.
     pub fn graph(&self) -> Result<hnsw::Records<'_>> {
         hnsw::Records::open(&self.shape, &self.level0, &self.links)
-    }
-
-    pub fn id(&self, element: u32) -> Option<&str> {
-        self.ids.get(&element).map(String::as_str)
     }
 }
 
@@ -206,7 +235,7 @@ pub(super) fn normalise(vector: &mut [f32]) -> f32 {
 
 /// Walks over `link_lists.bin`: a rewrite does not need the old links, and yet a folder with broken ones must
 /// not become a backup. Each element's list is a whole number of levels, and nothing is left over or missing.
-fn check_links(folder: &Path, header: &Header) -> Result<()> {
+pub(super) fn check_links(folder: &Path, header: &Header) -> Result<()> {
     let path = folder.join(LINKS);
     let wrap = |e| Error::io("read", &path, e);
     let mut file = BufReader::new(open(&path)?);

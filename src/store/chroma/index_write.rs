@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 
 use super::hnsw_files::Header;
 use super::index;
-use super::pickle_write::{self, Form};
+use super::pickle_write::{self, Form, Named};
 use crate::error::{Error, Kind, Result};
 use crate::hnsw::{self, Graph};
 use crate::platform::files;
@@ -49,7 +49,7 @@ pub(super) fn write(
         entry: graph.entry(),
     };
     files::write_atomically(&folder.join(index::HEADER), |out| out.write_all(&header.to_bytes()))?;
-    files::write_atomically(&folder.join(index::METADATA), |out| {
-        pickle_write::write(out, ids, dimension, form)
-    })
+    let entries: Vec<_> = ids.iter().map(String::as_str).zip(1..).collect();
+    let named = Named { entries: &entries, total: count as u64, dimension, form };
+    files::write_atomically(&folder.join(index::METADATA), |out| pickle_write::write(out, &named))
 }

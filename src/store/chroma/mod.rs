@@ -9,22 +9,33 @@ mod catalog;
 mod changes;
 mod content;
 mod digest;
+mod doctor;
+mod doctor_facts;
+mod doctor_folders;
+mod doctor_index;
+mod doctor_records;
 mod embedding_function;
 mod fold;
 mod hnsw_files;
+mod ids;
 mod index;
 mod index_write;
+mod kept;
 mod pickle;
 mod pickle_write;
 mod queue;
+mod rebuilt;
 mod records;
 mod release;
 mod restore;
 mod rewrite;
+mod rows_file;
 mod settings;
 mod snapshot;
+mod source;
 mod sql;
 mod stamp;
+mod tail;
 mod traces;
 
 use std::path::{Path, PathBuf};
@@ -32,16 +43,17 @@ use std::path::{Path, PathBuf};
 use self::access::{folder_bytes, unsupported};
 use self::catalog::Entry;
 use self::embedding_function::EmbeddingFunction;
-use self::records::{Cursor, Reader, Reads};
+use self::records::{Cursor, Reader};
 use self::release::Release;
 use self::rewrite::ChromaRewrite;
 use self::snapshot::Snapshot;
 use self::sql::Doing;
 use self::traces::{ROWS, Traces};
 use super::{
-    Backup, Capabilities, Changes, Collection, Hit, Records, Rewrite, RewriteTarget, Since, StoreDescription,
-    VectorStore,
+    Backup, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite, RewriteTarget,
+    Since, StoreDescription, VectorStore,
 };
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform::holders;
 use crate::space::Space;
@@ -114,6 +126,10 @@ impl VectorStore for ChromaStore {
         self.folder.join(STATE)
     }
 
+    fn examine(&self, collection: Option<&Collection>, context: &Context<'_>) -> Result<Examination> {
+        doctor::examine(self, collection, context)
+    }
+
     fn holders(&self) -> Result<Vec<String>> {
         Ok(holders::of_folder(&self.folder, &self.database()).iter().map(ToString::to_string).collect())
     }
@@ -121,7 +137,13 @@ impl VectorStore for ChromaStore {
     fn records<'a>(&'a self, collection: &Collection, texts: bool) -> Result<Box<dyn Records + 'a>> {
         let (connection, release) = self.read()?;
         let snapshot = self.snapshot(&connection, release, collection)?;
-        Ok(Box::new(Reader { connection: Reads::Own(connection), snapshot, cursor: Cursor::start(), texts }))
+        Ok(Box::new(Reader { connection, snapshot, cursor: Cursor::start(), texts }))
+    }
+
+    fn each(&self, collection: &Collection, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
+        let (connection, release) = self.read()?;
+        let snapshot = self.snapshot(&connection, release, collection)?;
+        source::each(&snapshot, &connection, look, || Ok(()))
     }
 
     fn content_digest(&self, collection: &Collection) -> Result<String> {
@@ -174,7 +196,7 @@ impl VectorStore for ChromaStore {
         collection: &Collection,
         target: &RewriteTarget,
     ) -> Result<Box<dyn Rewrite + 'a>> {
-        let (connection, release) = self.lock(None)?;
+        let (connection, release) = self.lock(false)?;
         let entry = catalog::find(&connection, release, &collection.id)?;
         if let Some(why) = &entry.unsupported {
             return Err(unsupported(&entry.name, why));
@@ -196,12 +218,21 @@ impl VectorStore for ChromaStore {
 
     fn changes_since(&self, backup: &Backup) -> Result<Changes> {
         let traces = Traces::parse(&backup.details)?;
-        let connection = sql::open(&self.database(), true)?;
-        changes::attach(&connection, &traces.backup(&self.folder).join(ROWS))?;
+        let connection = sql::open(&self.database(), false)?;
+        changes::attach(&connection)?;
         connection.execute_batch("BEGIN").doing("begin to read")?;
         let release = Release::read(&connection)?;
         let entry = catalog::find(&connection, release, &traces.collection)?;
+        if changes::untouched(&connection, &entry)? {
+            return Ok(Changes::default());
+        }
+        changes::load(&connection, "kept", &traces.backup(&self.folder).join(ROWS), true)?;
         changes::since(&connection, &entry)
+    }
+
+    fn missing_from(&self, backup: &Backup) -> Result<Vec<PathBuf>> {
+        let traces = Traces::parse(&backup.details)?;
+        restore::missing(&self.folder, backup, &traces)
     }
 
     fn backup_records<'a>(&'a self, backup: &'a Backup) -> Result<Box<dyn Records + 'a>> {
@@ -209,7 +240,10 @@ impl VectorStore for ChromaStore {
         restore::check_files(&self.folder, backup, &traces)?;
         let (connection, release) = self.read()?;
         let now = catalog::find(&connection, release, &traces.collection)?;
-        let rows = sql::open(&traces.backup(&self.folder).join(ROWS), true)?;
+        let rows = rusqlite::Connection::open("").doing("make room for the saved rows")?;
+        for records in [false, true] {
+            changes::load(&rows, "main", &traces.backup(&self.folder).join(ROWS), records)?;
+        }
         let entry = Entry {
             dimension: Some(backup.dimension),
             vector_seq: catalog::max_seq_id(&rows, &traces.old_segment)?,
@@ -219,14 +253,14 @@ impl VectorStore for ChromaStore {
         let kept = traces.kept_segment(&self.folder);
         let folder = kept.parent().filter(|_| kept.exists()).unwrap_or(&self.folder);
         let snapshot = Snapshot::open(&rows, folder, entry)?;
-        Ok(Box::new(Reader { connection: Reads::Own(rows), snapshot, cursor: Cursor::start(), texts: false }))
+        Ok(Box::new(Reader { connection: rows, snapshot, cursor: Cursor::start(), texts: false }))
     }
 
     fn restore(&mut self, backup: &Backup, since: Since) -> Result<()> {
         let traces = Traces::parse(&backup.details)?;
         restore::check_files(&self.folder, backup, &traces)?;
         let rows = traces.backup(&self.folder).join(ROWS);
-        let (connection, release) = self.lock(Some(&rows))?;
+        let (connection, release) = self.lock(true)?;
         let entry = catalog::find(&connection, release, &traces.collection)?;
         if entry.vector != traces.old_segment {
             if entry.vector != traces.new_segment {
@@ -237,7 +271,7 @@ impl VectorStore for ChromaStore {
                 .hint("a later migration has to be rolled back first"));
             }
             restore::place_segment(&self.folder, &traces)?;
-            restore::undo(&connection, release, &entry, &traces, since)?;
+            restore::undo(&connection, release, &entry, &traces, &rows, since)?;
             sql::commit(&connection)?;
         } else {
             // Done before and cut short: only the tidying is left.

@@ -1,4 +1,4 @@
-use super::super::pickle_write::{Form, write, write_int, write_text};
+use super::super::pickle_write::{Form, Named, write, write_int, write_text};
 use super::*;
 use proptest::prelude::*;
 
@@ -101,7 +101,9 @@ proptest! {
         ];
         for (form, counted) in forms {
             bytes.clear();
-            write(&mut bytes, &ids, dimension, form).expect("write");
+            let entries: Vec<_> = ids.iter().map(String::as_str).zip(1..).collect();
+            let named = Named { entries: &entries, total: ids.len() as u64, dimension, form };
+            write(&mut bytes, &named).expect("write");
             let found = read(&bytes, ids.len() as u64).expect("valid");
             prop_assert_eq!(found.dimensionality, Some(dimension as u64));
             prop_assert_eq!(found.total_elements_added, ids.len() as u64);

@@ -17,9 +17,19 @@ pub(super) enum Form {
     },
 }
 
-/// Writes the labels 1..=n in the order of `ids`.
-pub(super) fn write(out: &mut dyn Write, ids: &[String], dimension: usize, form: Form) -> io::Result<()> {
-    let count = i64::try_from(ids.len()).map_err(io::Error::other)?;
+/// What an index says of itself.
+pub(super) struct Named<'a> {
+    /// Record ids and their labels.
+    pub entries: &'a [(&'a str, u64)],
+    /// Highest label that was ever given.
+    pub total: u64,
+    pub dimension: usize,
+    pub form: Form,
+}
+
+/// Writes the pickle in the form that is asked for.
+pub(super) fn write(out: &mut dyn Write, named: &Named<'_>) -> io::Result<()> {
+    let Named { entries, total, dimension, form } = *named;
     out.write_all(match form {
         Form::Dict => b"\x80\x03}(",
         Form::Object { .. } => {
@@ -29,7 +39,7 @@ pub(super) fn write(out: &mut dyn Write, ids: &[String], dimension: usize, form:
     write_text(out, "dimensionality")?;
     write_int(out, i64::try_from(dimension).map_err(io::Error::other)?)?;
     write_text(out, "total_elements_added")?;
-    write_int(out, count)?;
+    write_label(out, total)?;
     match form {
         Form::Dict => {
             write_text(out, "max_seq_id")?;
@@ -43,15 +53,15 @@ pub(super) fn write(out: &mut dyn Write, ids: &[String], dimension: usize, form:
     }
     write_text(out, "id_to_label")?;
     out.write_all(b"}(")?;
-    for (id, label) in ids.iter().zip(1..) {
+    for (id, label) in entries {
         write_text(out, id)?;
-        write_int(out, label)?;
+        write_label(out, *label)?;
     }
     out.write_all(b"u")?;
     write_text(out, "label_to_id")?;
     out.write_all(b"}(")?;
-    for (id, label) in ids.iter().zip(1..) {
-        write_int(out, label)?;
+    for (id, label) in entries {
+        write_label(out, *label)?;
         write_text(out, id)?;
     }
     out.write_all(b"u")?;
@@ -59,7 +69,7 @@ pub(super) fn write(out: &mut dyn Write, ids: &[String], dimension: usize, form:
     out.write_all(b"}")?;
     if let Form::Object { last, .. } = form {
         out.write_all(b"(")?;
-        for id in ids {
+        for (id, _) in entries {
             write_text(out, id)?;
             write_int(out, last)?;
         }
@@ -69,6 +79,10 @@ pub(super) fn write(out: &mut dyn Write, ids: &[String], dimension: usize, form:
         Form::Dict => b"u.",
         Form::Object { .. } => b"ub.",
     })
+}
+
+fn write_label(out: &mut dyn Write, label: u64) -> io::Result<()> {
+    write_int(out, i64::try_from(label).map_err(io::Error::other)?)
 }
 
 pub(super) fn write_text(out: &mut dyn Write, text: &str) -> io::Result<()> {

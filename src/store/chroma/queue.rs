@@ -70,12 +70,13 @@ impl Pending {
         &mut self,
         connection: &Connection,
         entry: &Entry,
-        mut missing: HashSet<String>,
+        missing: &HashSet<String>,
     ) -> Result<u64> {
         if missing.is_empty() {
             return Ok(0);
         }
         let doing = "read the queue";
+        let mut left: HashSet<&str> = missing.iter().map(String::as_str).collect();
         let mut statement = connection
             .prepare(
                 "SELECT seq_id, id FROM embeddings_queue \
@@ -85,11 +86,11 @@ impl Pending {
         let mut rows = statement.query([&entry.topic]).doing(doing)?;
         while let Some(row) = rows.next().doing(doing)? {
             let id: String = row.get(1).doing(doing)?;
-            if missing.remove(&id) {
+            if left.remove(id.as_str()) {
                 self.places.insert(id, Place::Queued(row.get(0).doing(doing)?));
             }
         }
-        Ok(missing.len() as u64)
+        Ok(left.len() as u64)
     }
 
     /// Where the newest vector of `id` is; `None`: in the index files, if anywhere.
@@ -97,7 +98,7 @@ impl Pending {
         self.places.get(id).copied()
     }
 
-    /// Records whose newest vector is in the queue.
+    /// Records whose newest vector is in the queue, live or not.
     pub fn queued(&self) -> impl Iterator<Item = (&str, i64)> {
         self.places.iter().filter_map(|(id, place)| match place {
             Place::Queued(seq) => Some((id.as_str(), *seq)),

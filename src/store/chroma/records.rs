@@ -64,31 +64,16 @@ impl Cursor {
     }
 }
 
-/// A connection of one's own, or a rewrite's.
-pub(super) enum Reads<'a> {
-    Own(Connection),
-    Borrowed(&'a Connection),
-}
-
-impl Reads<'_> {
-    pub fn get(&self) -> &Connection {
-        match self {
-            Reads::Own(connection) => connection,
-            Reads::Borrowed(connection) => connection,
-        }
-    }
-}
-
 /// A stream of records.
-pub(super) struct Reader<'a> {
-    pub connection: Reads<'a>,
+pub(super) struct Reader {
+    pub connection: Connection,
     pub snapshot: Snapshot,
     pub cursor: Cursor,
     pub texts: bool,
 }
 
-impl Records for Reader<'_> {
+impl Records for Reader {
     fn next_batch(&mut self, max: usize) -> Result<Option<Batch>> {
-        self.cursor.next_batch(self.connection.get(), &self.snapshot, max, self.texts)
+        self.cursor.next_batch(&self.connection, &self.snapshot, max, self.texts)
     }
 }

@@ -118,11 +118,6 @@ impl Release {
         self.sysdb < 5
     }
 
-    /// Whether metadata of records may be booleans.
-    pub fn has_booleans(self) -> bool {
-        self.metadb >= 2
-    }
-
     /// Whether `collections` has the JSON columns.
     pub fn has_config(self) -> bool {
         self.sysdb >= 7

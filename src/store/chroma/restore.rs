@@ -1,7 +1,8 @@
 //! The way back: one transaction that undoes the switch from the saved rows.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
+use rayon::prelude::*;
 use rusqlite::{Connection, params, types};
 use serde_json::Value;
 
@@ -12,24 +13,41 @@ use super::traces::Traces;
 use super::{changes, content, fold, stamp};
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
-use crate::store::{Backup, Changes, Since};
+use crate::store::{Backup, BackupFile, Changes, Since};
 
-/// Checks that every file of the backup is there and unchanged. Index files may lie in the backup or, if
-/// the run that made it was cut short, still (or again) in the store.
-pub(super) fn check_files(store: &Path, backup: &Backup, traces: &Traces) -> Result<()> {
+/// Where a file of the backup lies. Index files may lie in the backup or, if the run that made it was cut
+/// short, still (or again) in the store.
+fn place(store: &Path, file: &BackupFile, traces: &Traces) -> Result<PathBuf> {
+    if !file.path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(Error::new(
+            Kind::Damaged,
+            format!("the backup names the file `{}`, outside of the store", file.path.display()),
+        )
+        .hint("the collection was left as it is"));
+    }
+    let named = store.join(&file.path);
+    Ok(match file.path.strip_prefix(&traces.old_segment) {
+        Ok(name) if !named.exists() => traces.kept_segment(store).join(name),
+        _ => named,
+    })
+}
+
+/// Files of the backup that are not there or have another size.
+pub(super) fn missing(store: &Path, backup: &Backup, traces: &Traces) -> Result<Vec<PathBuf>> {
+    let mut missing = Vec::new();
     for file in &backup.files {
-        if !file.path.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(Error::new(
-                Kind::Damaged,
-                format!("the backup names the file `{}`, outside of the store", file.path.display()),
-            )
-            .hint("the collection was left as it is"));
+        let path = place(store, file, traces)?;
+        if std::fs::metadata(path).map_or(true, |m| !m.is_file() || m.len() != file.bytes) {
+            missing.push(file.path.clone());
         }
-        let named = store.join(&file.path);
-        let path = match file.path.strip_prefix(&traces.old_segment) {
-            Ok(name) if !named.exists() => traces.kept_segment(store).join(name),
-            _ => named,
-        };
+    }
+    Ok(missing)
+}
+
+/// Checks that every file of the backup is there and unchanged.
+pub(super) fn check_files(store: &Path, backup: &Backup, traces: &Traces) -> Result<()> {
+    backup.files.par_iter().try_for_each(|file| {
+        let path = place(store, file, traces)?;
         let (bytes, sha256) = files::sha256(&path).map_err(|e| e.context("the backup is not complete"))?;
         if bytes != file.bytes || sha256 != file.sha256 {
             return Err(Error::new(
@@ -42,8 +60,8 @@ pub(super) fn check_files(store: &Path, backup: &Backup, traces: &Traces) -> Res
             )
             .hint("the collection was left as it is; nothing can be restored from this backup"));
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Puts the old index files back to where the saved rows will point. Until then Chroma ignores them.
@@ -61,9 +79,15 @@ pub(super) fn undo(
     release: Release,
     entry: &Entry,
     traces: &Traces,
+    rows: &Path,
     since: Since,
 ) -> Result<Changes> {
-    let found = changes::since(connection, entry)?;
+    changes::load(connection, "kept", rows, false)?;
+    let mut found = Changes::default();
+    if !changes::untouched(connection, entry)? {
+        changes::load(connection, "kept", rows, true)?;
+        found = changes::since(connection, entry)?;
+    }
     if !found.is_none() && since == Since::Refuse {
         let Changes { added, removed, updated } = found;
         return Err(Error::new(
@@ -170,16 +194,20 @@ fn counts(connection: &Connection, release: Release) -> Result<()> {
 /// The stamp of the migration before this one.
 fn earlier_stamp(connection: &Connection, collection: &str) -> Result<()> {
     let doing = "restore the stamp";
-    let kept: Option<(String, String, String)> = rusqlite::OptionalExtension::optional(connection.query_row(
-        "SELECT space, migration, segment FROM kept.embedport_spaces WHERE collection_id = ?1",
-        [collection],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    ))
-    .doing(doing)?;
-    let Some((space, migration, segment)) = kept else { return Ok(()) };
-    let space = serde_json::from_str(&space)
-        .map_err(|e| Error::new(Kind::Damaged, "the saved stamp is no space").because(e))?;
-    stamp::write(connection, collection, &stamp::Stamp { space, migration, segment })
+    connection
+        .execute(
+            "CREATE TABLE IF NOT EXISTS main.embedport_spaces (collection_id TEXT PRIMARY KEY, space TEXT NOT NULL, \
+             migration TEXT NOT NULL, segment TEXT NOT NULL, last INTEGER)",
+            [],
+        )
+        .doing(doing)?;
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO main.embedport_spaces SELECT * FROM kept.embedport_spaces WHERE collection_id = ?1",
+            [collection],
+        )
+        .doing(doing)
+        .map(drop)
 }
 
 /// Chroma continues behind the largest number in the queue: it must not lie below what any segment has

@@ -1,37 +1,46 @@
 //! A rewrite in progress: one exclusive transaction from the first record read to the switch.
 
+use std::fs::File;
 use std::path::PathBuf;
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::ArrayView2;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use super::records::{Cursor, Reader, Reads};
+use super::catalog;
+use super::kept::Kept;
+use super::rebuilt::Rebuilt;
 use super::release::Release;
 use super::snapshot::Snapshot;
+use super::source;
+use super::sql::Doing;
 use super::stamp::Stamp;
 use super::traces::Traces;
-use super::{backup, digest, fold, index, index_write, sql};
+use super::{backup, digest, fold, sql};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::hnsw;
-use crate::store::{Backup, Batch, Hit, Metric, Records, Rewrite, RewriteTarget};
+use crate::store::{Backup, BackupChoice, Batch, Hit, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget};
 
 /// See [`Rewrite`]. The transaction ends with the connection: dropping this rolls it back.
 pub(super) struct ChromaRewrite {
-    pub store: PathBuf,
-    pub connection: Connection,
-    pub release: Release,
-    pub snapshot: Snapshot,
-    pub traces: Traces,
-    pub target: RewriteTarget,
-    cursor: Cursor,
-    /// Ids in key order, as handed out; the first `placed` have their new vector.
-    ids: Vec<String>,
-    placed: usize,
-    /// New vectors, row-major; empty again once they are in the files.
-    vectors: Vec<f32>,
-    sealed: bool,
+    store: PathBuf,
+    connection: Connection,
+    release: Release,
+    snapshot: Snapshot,
+    traces: Traces,
+    target: RewriteTarget,
+    vectors: Vectors,
+    /// What the commit will make visible, as an opener will find it.
+    sealed: Option<Snapshot>,
+    /// Dropped after the connection: see [`backup::Saved`].
+    open: Vec<File>,
+}
+
+/// Where the new vectors are.
+enum Vectors {
+    None,
+    Kept(Kept),
+    Rebuilt(Rebuilt),
 }
 
 impl ChromaRewrite {
@@ -50,28 +59,41 @@ impl ChromaRewrite {
             old_segment: entry.vector.clone(),
             new_segment: new_segment(&target.migration, &entry.vector),
         };
-        let target = target.clone();
-        ChromaRewrite {
-            store,
-            connection,
-            release,
-            snapshot,
-            traces,
-            target,
-            cursor: Cursor::start(),
-            ids: Vec::new(),
-            placed: 0,
-            vectors: Vec::new(),
-            sealed: false,
-        }
+        let (target, vectors, sealed, open) = (target.clone(), Vectors::None, None, Vec::new());
+        ChromaRewrite { store, connection, release, snapshot, traces, target, vectors, sealed, open }
     }
 
-    fn files(&self) -> Result<Snapshot> {
-        if !self.sealed {
-            return Err(Error::new(Kind::Internal, "the new index was asked for before it was sealed"));
+    fn sealed(&self) -> Result<&Snapshot> {
+        self.sealed
+            .as_ref()
+            .ok_or_else(|| Error::new(Kind::Internal, "the new index was asked for before it was sealed"))
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.store.join(&self.traces.new_segment)
+    }
+
+    /// Writes the files of the new index by `way`.
+    fn write_index(&mut self, way: IndexWay, context: &Context<'_>) -> Result<()> {
+        let folder = self.folder();
+        if let (Vectors::Kept(kept), IndexWay::Rebuilt) = (&self.vectors, way) {
+            self.vectors = Vectors::Rebuilt(Rebuilt::of_kept(kept, &self.snapshot)?);
         }
-        let (entry, segment) = (&self.snapshot.entry, &self.traces.new_segment);
-        Snapshot::of_files(&self.connection, &self.store, entry, segment, self.target.space.dimension)
+        match &self.vectors {
+            Vectors::None => Err(Error::new(Kind::Internal, "an index was to be made before its vectors")),
+            Vectors::Kept(kept) => {
+                if way == IndexWay::Repaired {
+                    kept.repair(&self.snapshot, context)?;
+                }
+                let seen = self.snapshot.entry.vector_seq.unwrap_or(0);
+                kept.write(&self.snapshot, self.release.pickle(seen))
+            }
+            Vectors::Rebuilt(rebuilt) => {
+                self.traces.discard_new(&self.connection, &self.store)?;
+                let form = self.release.pickle(self.snapshot.entry.last());
+                rebuilt.write(&self.snapshot, &folder, form, context)
+            }
+        }
     }
 }
 
@@ -85,101 +107,94 @@ fn new_segment(migration: &str, old: &str) -> String {
 }
 
 impl Rewrite for ChromaRewrite {
-    fn next_batch(&mut self, max: usize, texts: bool) -> Result<Option<Batch>> {
-        let batch = self.cursor.next_batch(&self.connection, &self.snapshot, max, texts)?;
-        if let Some(batch) = &batch {
-            self.ids.extend_from_slice(&batch.ids);
-        }
-        Ok(batch)
-    }
-
     fn sweep_details(&self) -> serde_json::Value {
         self.traces.to_json()
     }
 
-    fn put(&mut self, ids: &[String], vectors: ArrayView2<f32>) -> Result<()> {
-        let wanted = (ids.len(), self.target.space.dimension);
-        if vectors.dim() != wanted {
-            return Err(Error::new(
-                Kind::Mismatch,
-                format!("new vectors of shape {:?}, wanted {wanted:?}", vectors.dim()),
-            ));
-        }
-        let expected = self.ids.get(self.placed..self.placed + ids.len());
-        if expected != Some(ids) || self.sealed {
-            return Err(Error::new(Kind::Internal, "new vectors came out of the order of their records"));
-        }
-        for (id, vector) in ids.iter().zip(vectors.axis_iter(Axis(0))) {
-            if vector.iter().any(|x| !x.is_finite()) {
-                let found = format!("the new vector of record `{}` is not finite", id.escape_default());
-                return Err(Error::new(Kind::Damaged, found));
-            }
-            self.vectors.extend(vector.iter());
-        }
-        self.placed += ids.len();
-        Ok(())
+    fn back_up(&mut self, look: &mut dyn FnMut(&str, &str)) -> Result<(Backup, String)> {
+        let full = self.target.backup == BackupChoice::Full;
+        let Self { connection, store, release, snapshot, traces, .. } = self;
+        let saved = backup::write(connection, store, *release, snapshot, traces, full, look)?;
+        self.open = saved.open;
+        Ok((saved.backup, saved.digest))
     }
 
-    fn seal(&mut self, context: &Context<'_>) -> Result<()> {
-        if self.placed as u64 != self.snapshot.count || self.sealed {
-            let found = format!("{} of {} records have a new vector", self.placed, self.snapshot.count);
-            return Err(Error::new(Kind::Internal, found));
+    fn ways(&self) -> Vec<IndexWay> {
+        let seen = self.snapshot.entry.vector_seq.unwrap_or(0);
+        let keeps = self.snapshot.index().is_some_and(|index| index.ids().len() > 0)
+            // A vector in a row that the index believes to have read would never be read again.
+            && self.snapshot.waiting().first().is_none_or(|(seq, _)| *seq > seen);
+        match self.target.index {
+            _ if !keeps => vec![IndexWay::Rebuilt],
+            IndexChoice::Auto => vec![IndexWay::Kept, IndexWay::Repaired, IndexWay::Rebuilt],
+            IndexChoice::Keep => vec![IndexWay::Kept, IndexWay::Repaired],
+            IndexChoice::Rebuild => vec![IndexWay::Rebuilt],
         }
-        let metric = self.snapshot.entry.settings.metric;
+    }
+
+    fn transform(&mut self, pass: &dyn Pass, context: &Context<'_>) -> Result<()> {
         let dimension = self.target.space.dimension;
-        let mut vectors = std::mem::take(&mut self.vectors);
-        let mut lengths = Vec::new();
-        if metric == Metric::Cosine {
-            lengths = vectors.chunks_exact_mut(dimension.max(1)).map(index::normalise).collect();
-        }
-        let view = ArrayView2::from_shape((self.placed, dimension), &vectors)
-            .map_err(|e| Error::new(Kind::Internal, "the new vectors have the wrong shape").because(e))?;
-        let (m, ef_construction) = self.snapshot.graph_settings();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let params = hnsw::Params { m, ef_construction, seed: context.seed, threads };
-        context.progress.start("building the index", Some(self.placed as u64), "records");
-        let graph = hnsw::build(view, index::distance(metric), &params, context);
-        context.progress.finish();
-        let graph = graph?;
         self.traces.discard_new(&self.connection, &self.store)?;
-        let folder = self.store.join(&self.traces.new_segment);
-        let form = self.release.pickle(self.snapshot.entry.last());
-        index_write::write(&folder, &graph, view, &lengths, &self.ids, form)?;
-        self.sealed = true;
+        self.vectors = if self.ways().first() == Some(&IndexWay::Rebuilt) {
+            Vectors::Rebuilt(Rebuilt::transform(&self.snapshot, &self.connection, pass, dimension, context)?)
+        } else {
+            let folder = self.folder();
+            Vectors::Kept(Kept::transform(
+                &self.snapshot,
+                &self.connection,
+                &folder,
+                pass,
+                dimension,
+                context,
+            )?)
+        };
         Ok(())
     }
 
-    fn written<'b>(&'b self) -> Result<Box<dyn Records + 'b>> {
-        Ok(Box::new(Reader {
-            snapshot: self.files()?,
-            connection: Reads::Borrowed(&self.connection),
-            cursor: Cursor::start(),
-            texts: false,
-        }))
-    }
-
-    fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
-        self.files()?.search(&self.connection, queries, k)
-    }
-
-    fn content_digest(&self) -> Result<String> {
-        digest::content(&self.connection, self.release, &self.snapshot.entry.metadata)
-    }
-
-    fn back_up(&mut self) -> Result<Backup> {
-        backup::write(&self.connection, &self.store, self.release, &self.snapshot, &self.traces)
-    }
-
-    fn commit(self: Box<Self>) -> Result<()> {
-        if !self.sealed {
-            return Err(Error::new(Kind::Internal, "a rewrite was to be committed before it was sealed"));
+    fn search_before(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
+        if self.sealed.is_some() {
+            return Err(Error::new(Kind::Internal, "the index of before was asked for after the seal"));
         }
+        self.snapshot.search(&self.connection, queries, k)
+    }
+
+    fn seal(&mut self, way: IndexWay, context: &Context<'_>) -> Result<()> {
+        let doing = "prepare the switch";
+        if self.sealed.take().is_some() {
+            self.connection.execute_batch("ROLLBACK TO switch; RELEASE switch").doing(doing)?;
+        }
+        self.write_index(way, context)?;
         let stamp = Stamp {
             space: self.target.space.clone(),
             migration: self.target.migration.clone(),
             segment: self.traces.new_segment.clone(),
+            last: None,
         };
-        fold::switch(&self.connection, self.release, &self.snapshot.entry, &stamp)?;
+        let tail = match &self.vectors {
+            Vectors::Kept(kept) => Some(kept.tail.as_slice()),
+            _ => None,
+        };
+        self.connection.execute_batch("SAVEPOINT switch").doing(doing)?;
+        fold::switch(&self.connection, self.release, &self.snapshot.entry, &stamp, tail)?;
+        let entry = catalog::find(&self.connection, self.release, &self.snapshot.entry.id)?;
+        self.sealed = Some(Snapshot::open(&self.connection, &self.store, entry)?);
+        Ok(())
+    }
+
+    fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<String> {
+        source::each(self.sealed()?, &self.connection, look, || {
+            digest::content(&self.connection, self.release, &self.snapshot.entry.metadata)
+        })
+    }
+
+    fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
+        self.sealed()?.search(&self.connection, queries, k)
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        if self.sealed.take().is_none() {
+            return Err(Error::new(Kind::Internal, "a rewrite was to be committed before it was sealed"));
+        }
         sql::commit(&self.connection)?;
         // From here on the new vectors are visible. What is left is tidying, which may fail or never
         // happen: Chroma ignores the folder, and the way back finds it in either place.

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use rusqlite::Connection;
 
 use super::catalog::Entry;
+use super::hnsw_files::LARGEST_DIMENSION;
 use super::index::{self, Index};
 use super::queue::{self, Pending, Place};
 use super::sql::Doing;
@@ -22,6 +23,10 @@ pub(super) struct Snapshot {
     pending: Pending,
     /// Live records.
     pub count: u64,
+    /// By element of the index: whether the vector of a live record is there.
+    live: Vec<bool>,
+    /// Live records whose vector is in the queue: number of the row and id, in the order of the rows.
+    waiting: Vec<(i64, String)>,
 }
 
 impl Snapshot {
@@ -30,34 +35,29 @@ impl Snapshot {
     /// # Errors
     /// [`Kind::Damaged`] if some records have no vector; [`Kind::Refused`] if writes are unfinished.
     pub fn open(connection: &Connection, folder: &Path, mut entry: Entry) -> Result<Snapshot> {
+        // Vectors are allocated by it before any is read.
+        if let Some(dimension) = entry.dimension.filter(|d| *d as u64 > LARGEST_DIMENSION) {
+            let found = format!(
+                "collection `{}` says {dimension} components, at most {LARGEST_DIMENSION} are read",
+                entry.name
+            );
+            return Err(Error::new(Kind::Damaged, found)
+                .hint("set `collections.dimension` back to what the vectors have, or restore the folder from a copy"));
+        }
         let index = Index::open(&folder.join(&entry.vector), entry.settings.metric, entry.dimension)
             .map_err(|e| e.context(format_args!("collection `{}`", entry.name)))?;
         // The table comes first: a release that keeps the number there leaves the pickle's as it was.
         entry.vector_seq = entry.vector_seq.or(index.as_ref().and_then(|index| index.max_seq_id));
         // Without index files nothing of the queue has been read, whatever the table says.
         let from = if index.is_some() { entry.vector_seq.unwrap_or(0) } else { 0 };
-        let indexed = |id: &str| index.as_ref().is_some_and(|index| index.contains(id));
+        let indexed = |id: &str| index.as_ref().is_some_and(|index| index.ids().element(id).is_some());
         let pending = Pending::read(connection, &entry, indexed, from)?;
-        let mut snapshot = Snapshot { entry, index, pending, count: 0 };
-        let missing = snapshot.take_stock(connection)?;
-        let missing = snapshot.pending.recover(connection, &snapshot.entry, missing)?;
-        snapshot.refuse_missing(missing)?;
-        Ok(snapshot)
-    }
-
-    /// The same collection, but with its vectors in the files of `segment` and nowhere else.
-    pub fn of_files(
-        connection: &Connection,
-        folder: &Path,
-        entry: &Entry,
-        segment: &str,
-        dimension: usize,
-    ) -> Result<Snapshot> {
-        let entry = Entry { vector: segment.to_owned(), dimension: Some(dimension), ..entry.clone() };
-        let index = Index::open(&folder.join(segment), entry.settings.metric, entry.dimension)?;
-        let mut snapshot = Snapshot { entry, index, pending: Pending::default(), count: 0 };
-        let missing = snapshot.take_stock(connection)?;
-        snapshot.refuse_missing(missing.len() as u64)?;
+        let mut snapshot =
+            Snapshot { entry, index, pending, count: 0, live: Vec::new(), waiting: Vec::new() };
+        let missing = snapshot.match_records(connection)?;
+        let left = snapshot.pending.recover(connection, &snapshot.entry, &missing)?;
+        snapshot.wait_for(missing);
+        snapshot.refuse_missing(left)?;
         Ok(snapshot)
     }
 
@@ -74,9 +74,24 @@ impl Snapshot {
         })
     }
 
-    /// Whether files of an index are there.
-    pub fn has_index(&self) -> bool {
-        self.index.is_some()
+    /// The index, if files of one are there.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
+    }
+
+    /// Whether a live record's vector is at `element` of the index.
+    pub fn is_live(&self, element: u32) -> bool {
+        self.live.get(element as usize).copied().unwrap_or(false)
+    }
+
+    /// Whether the vector of the record `id` is in the queue.
+    pub fn is_waiting(&self, id: &str) -> bool {
+        matches!(self.pending.place(id), Some(Place::Queued(_)))
+    }
+
+    /// Live records whose vector is in the queue: number of the row and id, in the order of the rows.
+    pub fn waiting(&self) -> &[(i64, String)] {
+        &self.waiting
     }
 
     /// Reads the vector of a live record, as the user gave it.
@@ -135,10 +150,11 @@ impl Snapshot {
                     index::normalise(&mut query);
                 }
                 let mut found: Vec<(f32, &str)> = Vec::new();
-                if let (Some(searcher), Some(loaded)) = (&mut searcher, &loaded) {
+                if let (Some(searcher), Some(index)) = (&mut searcher, &self.index) {
                     // All that the search came upon: some may turn out to be deleted or rewritten since.
                     let hits = searcher.search(&query, ef, ef)?;
-                    let named = hits.into_iter().filter_map(|(d, element)| Some((d, loaded.id(element)?)));
+                    let named =
+                        hits.into_iter().filter_map(|(d, element)| Some((d, index.ids().id(element)?)));
                     found.extend(named.filter(|(_, id)| self.pending.place(id).is_none()));
                 }
                 found.extend(queued.iter().map(|(id, vector)| (hnsw::distance(kind, &query, vector), *id)));
@@ -153,27 +169,28 @@ impl Snapshot {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    /// Vectors of the records that only the queue holds, normalised where the metric wants it.
+    /// Vectors of the live records that only the queue holds, normalised where the metric wants it.
     fn queued(&self, connection: &Connection) -> Result<Vec<(&str, Vec<f32>)>> {
         let mut queued = Vec::new();
-        for (id, seq) in self.pending.queued() {
+        for (seq, id) in &self.waiting {
             let mut vector = vec![0.0; self.dimension()];
-            queue::vector(connection, seq, &mut vector)?;
+            queue::vector(connection, *seq, &mut vector)?;
             if self.entry.settings.metric == Metric::Cosine {
                 index::normalise(&mut vector);
             }
-            queued.push((id, vector));
+            queued.push((id.as_str(), vector));
         }
         Ok(queued)
     }
 
-    /// Counts the live records and returns those whose vector is in neither place.
-    fn take_stock(&mut self, connection: &Connection) -> Result<HashSet<String>> {
+    /// Counts the live records and notes where the vector of each is; returns those whose vector is in neither place.
+    fn match_records(&mut self, connection: &Connection) -> Result<HashSet<String>> {
         let doing = "list the records";
         let mut statement = connection
             .prepare_cached("SELECT embedding_id FROM embeddings WHERE segment_id = ?1")
             .doing(doing)?;
         let mut rows = statement.query([&self.entry.metadata]).doing(doing)?;
+        self.live = vec![false; self.index.as_ref().map_or(0, |index| index.count() as usize)];
         let mut missing = HashSet::new();
         while let Some(row) = rows.next().doing(doing)? {
             let id = row
@@ -182,16 +199,25 @@ impl Snapshot {
                 .as_str()
                 .map_err(|e| Error::new(Kind::Damaged, "a record's id is no text").because(e))?;
             self.count += 1;
-            let there = match self.pending.place(id) {
-                Some(Place::Queued(_)) => true,
-                Some(Place::Gone) => false,
-                None => self.index.as_ref().is_some_and(|index| index.contains(id)),
-            };
-            if !there {
-                missing.insert(id.to_owned());
+            let place = self.pending.place(id);
+            let element = self.index.as_ref().and_then(|index| index.ids().element(id));
+            match (place, element.and_then(|element| self.live.get_mut(element as usize))) {
+                (Some(Place::Queued(seq)), _) => self.waiting.push((seq, id.to_owned())),
+                (None, Some(live)) => *live = true,
+                _ => drop(missing.insert(id.to_owned())),
             }
         }
         Ok(missing)
+    }
+
+    /// Records that turned out to be in the queue after all.
+    fn wait_for(&mut self, records: HashSet<String>) {
+        for id in records {
+            if let Some(Place::Queued(seq)) = self.pending.place(&id) {
+                self.waiting.push((seq, id));
+            }
+        }
+        self.waiting.sort_unstable();
     }
 
     fn refuse_missing(&self, missing: u64) -> Result<()> {

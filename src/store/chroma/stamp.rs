@@ -16,6 +16,8 @@ pub(super) struct Stamp {
     pub migration: String,
     /// VECTOR segment that the migration made; with another one the stamp no longer holds.
     pub segment: String,
+    /// Number of the last write that the collection had seen when it was stamped.
+    pub last: Option<i64>,
 }
 
 /// The stamp of a collection.
@@ -24,17 +26,19 @@ pub(super) fn read(connection: &Connection, collection: &str) -> Result<Option<S
         return Ok(None);
     }
     let doing = "read the stamp";
-    let found: Option<(String, String, String)> = connection
-        .prepare_cached("SELECT space, migration, segment FROM embedport_spaces WHERE collection_id = ?1")
+    let found: Option<(String, String, String, Option<i64>)> = connection
+        .prepare_cached(
+            "SELECT space, migration, segment, last FROM embedport_spaces WHERE collection_id = ?1",
+        )
         .doing(doing)?
-        .query_row([collection], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row([collection], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()
         .doing(doing)?;
-    let Some((space, migration, segment)) = found else { return Ok(None) };
+    let Some((space, migration, segment, last)) = found else { return Ok(None) };
     let space = serde_json::from_str(&space).map_err(|e| {
         Error::new(Kind::Damaged, format!("the stamp of collection {collection} is no space")).because(e)
     })?;
-    Ok(Some(Stamp { space, migration, segment }))
+    Ok(Some(Stamp { space, migration, segment, last }))
 }
 
 /// Writes the stamp; the table is made if missing.
@@ -45,13 +49,14 @@ pub(super) fn write(connection: &Connection, collection: &str, stamp: &Stamp) ->
     connection
         .execute_batch(
             "CREATE TABLE IF NOT EXISTS embedport_spaces (collection_id TEXT PRIMARY KEY, space TEXT NOT NULL, \
-             migration TEXT NOT NULL, segment TEXT NOT NULL)",
+             migration TEXT NOT NULL, segment TEXT NOT NULL, last INTEGER)",
         )
         .doing(doing)?;
     connection
         .execute(
-            "INSERT OR REPLACE INTO embedport_spaces (collection_id, space, migration, segment) VALUES (?1, ?2, ?3, ?4)",
-            params![collection, space, stamp.migration, stamp.segment],
+            "INSERT OR REPLACE INTO embedport_spaces (collection_id, space, migration, segment, last) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![collection, space, stamp.migration, stamp.segment, stamp.last],
         )
         .doing(doing)
         .map(drop)

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 
 /// The saved rows, inside the backup's folder.
-pub(super) const ROWS: &str = "rows.sqlite3";
+pub(super) const ROWS: &str = "rows.bin";
 
 /// Names of one rewrite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

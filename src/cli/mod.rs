@@ -1,9 +1,13 @@
 //! Arguments and help of the command line program.
 
+mod choices;
+
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use embedport::error::Result;
+
+pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
 
 /// Moves a vector store from one embedding model to another, in place, and proves that it worked
 #[derive(Debug, Parser)]
@@ -29,7 +33,8 @@ Exit codes:
   7 verification failed    8 refused, a decision is missing    9 cannot write
   10 not supported    11 network    130 interrupted
   detect: 0 match    20 dimension mismatch    21 model mismatch    22 unknown
-          23 unfinished migration";
+          23 unfinished migration
+  inspect --deep: 0 nothing blocks a migration    24 something does";
 
 /// One verb each; the code of `verb` is in `commands/verb.rs`.
 #[derive(Debug, Subcommand)]
@@ -43,6 +48,8 @@ pub enum Command {
     Verify(Verify),
     /// Restore a collection as it was before its last migration
     Rollback(Rollback),
+    /// List the backups of a store, and remove those that are not wanted any more
+    Backups(Backups),
     /// Say whether a store still fits the model a program uses
     Detect(Detect),
     /// Show what a store holds
@@ -103,27 +110,6 @@ pub struct StoreCollection {
     /// Namespace (for Chroma DATABASE or TENANT/DATABASE), where the name alone is not unique
     #[arg(long, value_name = "NAMESPACE", requires = "collection")]
     pub namespace: Option<String>,
-}
-
-/// Where computation runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DeviceChoice {
-    /// CUDA if this build has it and a device is there, else CPU
-    Auto,
-    /// The processor
-    Cpu,
-    /// A CUDA device; needs a build with the feature `cuda`
-    Cuda,
-}
-
-impl From<DeviceChoice> for embedport::embed::DeviceChoice {
-    fn from(choice: DeviceChoice) -> Self {
-        match choice {
-            DeviceChoice::Auto => Self::Auto,
-            DeviceChoice::Cpu => Self::Cpu,
-            DeviceChoice::Cuda => Self::Cuda,
-        }
-    }
 }
 
 /// Arguments of `train`.
@@ -194,10 +180,17 @@ fn method_names() -> Vec<&'static str> {
 
 /// Arguments of `migrate-collection`.
 #[derive(Args, Debug)]
+#[command(after_help = embedport::platform::holders::SIGHT)]
 pub struct MigrateCollection {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub store: StoreCollection,
+    /// Every collection of the store that the projection fits
+    #[arg(long, conflicts_with = "collection")]
+    pub all: bool,
+    /// Not possible: a collection has one space, so that a part of it cannot be migrated
+    #[arg(long, value_name = "WHERE", hide = true)]
+    pub filter: Option<String>,
     /// Projection: a .safetensors file, or a name in the registry
     #[arg(long, value_name = "FILE_OR_NAME")]
     pub projection: String,
@@ -223,6 +216,12 @@ pub struct MigrateCollection {
     /// Go on although the stored vectors do not look like the projection's source
     #[arg(long)]
     pub accept_unrecognised_vectors: bool,
+    /// What becomes of the neighbour graph
+    #[arg(long, value_enum, default_value_t = IndexArgument::Auto)]
+    pub index: IndexArgument,
+    /// What is saved for the way back
+    #[arg(long, value_enum, default_value_t = BackupArgument::Rows, conflicts_with = "no_backup")]
+    pub backup: BackupArgument,
 }
 
 /// Arguments of `verify`.
@@ -237,17 +236,6 @@ pub struct Verify {
     /// Where the target model's files are (NAME,path=FOLDER), if not bundled or in the hub cache
     #[arg(long, value_name = "MODEL")]
     pub target_model: Option<String>,
-}
-
-/// What becomes of records that came or changed since the migration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SinceChoice {
-    /// Do nothing if there are any
-    Refuse,
-    /// They are lost
-    Drop,
-    /// They are projected back with --reverse-projection
-    Keep,
 }
 
 /// Arguments of `rollback`.
@@ -268,6 +256,51 @@ pub struct Rollback {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryFile,
+}
+
+/// Arguments of `backups`.
+#[derive(Args, Debug)]
+pub struct Backups {
+    /// What to do
+    #[command(subcommand)]
+    pub action: BackupsAction,
+}
+
+/// Verbs of `backups`.
+#[derive(Debug, Subcommand)]
+pub enum BackupsAction {
+    /// List the migrations of a store with what is kept of each, and whether it is a way back
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        store: StoreCollection,
+    },
+    /// Remove backups: at least one of --migration, --collection, --keep-latest, --all says which
+    Prune(Prune),
+}
+
+/// Arguments of `backups prune`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["migration", "collection", "keep_latest", "all"]))]
+pub struct Prune {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: StoreCollection,
+    /// The backup of one migration, by its identifier
+    #[arg(long, value_name = "ID", conflicts_with = "collection")]
+    pub migration: Option<String>,
+    /// All but the N latest backups of each collection; what rollbacks left goes too
+    #[arg(long, value_name = "N", conflicts_with = "migration")]
+    pub keep_latest: Option<usize>,
+    /// Every backup of the store
+    #[arg(long, conflicts_with_all = ["migration", "collection", "keep_latest"])]
+    pub all: bool,
+    /// Print the plan and stop
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// Arguments of `detect`.
@@ -293,6 +326,9 @@ pub struct Inspect {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub store: StoreCollection,
+    /// Read everything, say what is wrong and what a migration would do about it; changes nothing
+    #[arg(long)]
+    pub deep: bool,
 }
 
 /// Arguments of `registry`.

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""How long a whole migration of 20,000 records takes: `embedport migrate-collection`, the way a script does it
-(native_way.py), and a mere `cp -r` of the database with sync, each on a fresh copy of the same real database.
+"""How long a whole migration of a Chroma collection takes: `embedport migrate-collection` with each way to an index,
+the way a script does it (native_way.py), chromadb's own `add` of the same vectors to a new collection (ids and vectors
+alone), and a mere `cp -r` of the database with sync, each on a fresh copy of the same real database, in turns.
 
-    migrate_20k.py --embedport target/release/embedport --python VENV/bin/python --work WORK \\
-        --set TLDR/texts.jsonl,TLDR/source.npy,TLDR/target.npy --set DOCS/texts.jsonl,...
+    chroma.py --embedport target/release/embedport --python VENV/bin/python --work WORK \\
+        --set TLDR/texts.jsonl,TLDR/source.npy,TLDR/target.npy --set DOCS/texts.jsonl,... \\
+        --records 100000 --index keep --index rebuild --rounds 5 --slow-rounds 1
 
 --python has chromadb and numpy; this script itself needs numpy. A set is a file of texts ({"id", "text"} a line)
-with paired vectors, row by row. If there are fewer texts than --records, texts are repeated with a number put
-before and vectors with a little noise. The projection is trained from the pairs, once, and is not in the times.
+with paired vectors, row by row; vectors can be joined side by side from several files, each cut after some components
+(`A.npy+B.npy:384`). If there are fewer texts than --records, texts are repeated with a number put before, and their
+vectors are mixtures of two random ones with some noise. The projection is trained from the pairs, once, not in the times.
 
-The three take turns, --rounds times; medians count. A time is that of the whole command, process start included.
+Medians of --rounds count (--slow-rounds for script and add; 0 leaves them out). A time is that of the whole command,
+process start included; peak memory is that of the process, mapped files included, and without them.
 """
 import argparse
 import json
@@ -19,6 +23,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -62,6 +67,32 @@ print(sum(len(w & set(f)) for w, f in zip(want, found)) / (10 * len(at)))
 """
 
 
+ADD = r"""
+import sys, time
+import chromadb, numpy as np
+from chromadb.config import Settings
+folder, vectors = sys.argv[1:]
+vectors = np.load(vectors)
+client = chromadb.PersistentClient(path=folder, settings=Settings(anonymized_telemetry=False))
+c = client.create_collection("docs", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
+most = client.get_max_batch_size()
+start = time.perf_counter()
+for s in range(0, len(vectors), most):
+    c.add(ids=["record-%d" % i for i in range(s, min(s + most, len(vectors)))], embeddings=vectors[s:s + most])
+print(time.perf_counter() - start)
+"""
+
+
+def joined(files):
+    """Vectors of several files side by side, of length 1."""
+    parts = []
+    for one in files.split("+"):
+        path, _, components = one.partition(":")
+        parts.append(np.load(path).astype(np.float32)[:, : int(components) if components else None])
+    vectors = np.hstack(parts)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
 def read_sets(sets, records, work):
     """Texts, source and target vectors of all sets; then rows.jsonl and rows.npy with exactly `records` rows."""
     rows, source, target = [], [], []
@@ -69,8 +100,8 @@ def read_sets(sets, records, work):
         texts, s, t = one.split(",")
         with open(texts, encoding="utf-8") as lines:
             rows += [json.loads(line) for line in lines if line.strip()]
-        source.append(np.load(s).astype(np.float32))
-        target.append(np.load(t).astype(np.float32))
+        source.append(joined(s))
+        target.append(joined(t))
     source, target = np.concatenate(source), np.concatenate(target)
     if not len(rows) == len(source) == len(target):
         sys.exit("texts and vectors are not row by row")
@@ -86,7 +117,11 @@ def read_sets(sets, records, work):
             text = ("%d. " % i if again else "") + rows[row]["text"]
             f.write(json.dumps({"id": "record-%d" % i, "text": text}, ensure_ascii=False) + "\n")
     repeated = vectors[len(rows):]
-    repeated += 0.2 / vectors.shape[1] ** 0.5 * rng.standard_normal(repeated.shape).astype(np.float32)
+    for start in range(0, len(repeated), 50_000):
+        part = repeated[start:start + 50_000]
+        other = source[rng.randint(0, len(rows), len(part))]
+        part += rng.uniform(0.3, 0.9, (len(part), 1)).astype(np.float32) * other
+        part += 0.3 / vectors.shape[1] ** 0.5 * rng.standard_normal(part.shape).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.save(os.path.join(work, "rows.npy"), vectors)
     return len(repeated)
@@ -111,10 +146,34 @@ def weights_of(projection, path):
     return weight.shape[0]
 
 
-def run(command):
+PEAK = {}
+
+
+def run(command, watch=None):
+    """Seconds and output. The peak memory in MB goes to PEAK[watch]: (all, without mapped files)."""
     start = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    peak = [0, 0]
+
+    def look():
+        while watch and child.poll() is None:
+            try:
+                with open("/proc/%d/status" % child.pid) as f:
+                    status = dict(line.split(":", 1) for line in f)
+                for i, key in enumerate(["VmHWM", "RssAnon"]):
+                    peak[i] = max(peak[i], int(status.get(key, "0").split()[0]) // 1024)
+            except (OSError, IndexError):
+                pass
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    out, err = child.communicate()
     seconds = time.perf_counter() - start
+    thread.join()
+    done = subprocess.CompletedProcess(command, child.returncode, out, err)
+    if watch:
+        PEAK[watch] = peak
     if done.returncode != 0:
         sys.exit("%s\nended with %d\n%s%s" % (" ".join(command), done.returncode, done.stdout, done.stderr))
     return seconds, done.stdout
@@ -139,7 +198,9 @@ def main():
     p.add_argument("--work", required=True)
     p.add_argument("--set", action="append", required=True, metavar="TEXTS,SOURCE,TARGET")
     p.add_argument("--records", type=int, default=20_000)
-    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--slow-rounds", type=int, default=1)
+    p.add_argument("--index", action="append", choices=["auto", "keep", "rebuild"])
     p.add_argument("--projection", help="a projection file; trained from the sets if it is not given")
     p.add_argument("--source-model", default="bench/source")
     p.add_argument("--target-model", default="bench/target")
@@ -163,24 +224,46 @@ def main():
         os.sync()
         return folder
 
-    times, recall, steps = {"embedport": [], "script": [], "cp -r": []}, {}, {}
-    for _ in range(a.rounds):
-        folder = copy("with-embedport")
-        seconds, out = run([a.embedport, "migrate-collection", "--store", folder, "--collection", COLLECTION,
-                            "--projection", projection, "--yes", "--json"] + a.argument)
-        times["embedport"].append(seconds)
-        steps["embedport"] = json.loads(out) if out.strip().startswith("{") else None
-        recall["embedport"] = float(run([a.python, "-c", CHECK, folder, COLLECTION, str(dimension),
-                                         str(a.records)])[1])
-        folder = copy("with-script")
-        seconds, out = run([a.python, os.path.join(HERE, "native_way.py"), folder, COLLECTION, weights])
-        times["script"].append(seconds)
-        steps["script"] = json.loads(out)["seconds"]
-        recall["script"] = float(run([a.python, "-c", CHECK, folder, COLLECTION, str(dimension),
-                                      str(a.records)])[1])
+    times, recall, steps = {}, {}, {}
+
+    def note(name, seconds):
+        times.setdefault(name, []).append(seconds)
+
+    def check(name, folder):
+        recall[name] = float(run([a.python, "-c", CHECK, folder, COLLECTION, str(dimension), str(a.records)])[1])
+
+    for round in range(a.rounds):
         copied = os.path.join(a.work, "with-cp")
         shutil.rmtree(copied, ignore_errors=True)
-        times["cp -r"].append(run(["sh", "-c", 'cp -r "$0" "$1" && sync', original, copied])[0])
+        os.sync()
+        note("cp -r", run(["sh", "-c", 'cp -r "$0" "$1" && sync', original, copied])[0])
+        shutil.rmtree(copied)
+        for way in a.index or ["auto", "keep", "rebuild"]:
+            name, folder = "--index " + way, copy("with-embedport")
+            seconds, out = run([a.embedport, "migrate-collection", "--store", folder, "--collection", COLLECTION,
+                                "--projection", projection, "--yes", "--json", "--index", way] + a.argument, name)
+            note(name, seconds)
+            steps[name] = json.loads(out)
+            if round == 0:
+                check(name, folder)
+            seconds, _ = run([a.embedport, "rollback", "--store", folder, "--json"])
+            note("rollback", seconds)
+            shutil.rmtree(folder)
+        if round < a.slow_rounds:
+            folder = copy("with-script")
+            seconds, out = run([a.python, os.path.join(HERE, "native_way.py"), folder, COLLECTION, weights])
+            note("script", seconds)
+            steps["script"] = json.loads(out)["seconds"]
+            check("script", folder)
+            shutil.rmtree(folder)
+            w = np.load(weights)
+            rows = np.load(os.path.join(a.work, "rows.npy")) @ w[:-1] + w[-1]
+            np.save(os.path.join(a.work, "new.npy"), rows / np.linalg.norm(rows, axis=1, keepdims=True))
+            del rows
+            folder = os.path.join(a.work, "with-add")
+            shutil.rmtree(folder, ignore_errors=True)
+            note("add", float(run([a.python, "-c", ADD, folder, os.path.join(a.work, "new.npy")])[1]))
+            shutil.rmtree(folder)
 
     medians = {name: statistics.median(values) for name, values in times.items()}
     size = sum(os.path.getsize(os.path.join(d, n)) for d, _, names in os.walk(original) for n in names)
@@ -188,21 +271,25 @@ def main():
         "records": a.records, "of_which_repeated_with_noise": repeated, "chromadb": release,
         "source_dimension": int(np.load(weights, mmap_mode="r").shape[0] - 1), "target_dimension": dimension,
         "database_bytes": size, "cores": os.cpu_count(), "rounds": a.rounds, "seconds": times, "median": medians,
-        "recall_at_10_of_chroma": recall, "script_steps": steps["script"],
-        "script_over_embedport": medians["script"] / medians["embedport"],
-        "embedport_over_cp": medians["embedport"] / medians["cp -r"],
+        "recall_at_10_of_chroma": recall, "script_steps": steps.get("script"), "peak_mb": PEAK,
+        "index": {name: step["index"] for name, step in steps.items() if "index" in step},
+        "stages": {name: step["seconds"] for name, step in steps.items() if name.startswith("--index")},
     }
     with open(os.path.join(a.work, "result.json"), "w") as f:
-        json.dump(dict(result, embedport_report=steps["embedport"]), f, indent=1)
+        json.dump(result, f, indent=1)
     if a.json:
         print(json.dumps(result, indent=1))
         return
     print("%d records, %d to %d dimensions, cosine, chromadb %s, %.0f MB, %d cores, median of %d\n"
           % (a.records, result["source_dimension"], dimension, release, size / 1e6, result["cores"], a.rounds))
-    print("| whole command | seconds | against embedport | Chroma's own recall@10 after |\n|---|---|---|---|")
+    print("| whole command | seconds | of cp -r | peak memory, MB (without mapped files) | Chroma's own recall@10 after |")
+    print("|---|---|---|---|---|")
     for name, seconds in medians.items():
-        after = "%.4f" % recall[name] if name in recall else "-"
-        print("| %s | %.2f | %.2f | %s |" % (name, seconds, seconds / medians["embedport"], after))
+        after = "%.4f" % recall[name] if name in recall else ""
+        peak = "%d (%d)" % tuple(PEAK[name]) if name in PEAK else ""
+        print("| %s | %.2f | %.2f | %s | %s |" % (name, seconds, seconds / medians["cp -r"], peak, after))
+    print(json.dumps(result["index"]))
+    print(json.dumps(result["stages"]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+//! A fingerprint of records and vectors that does not depend on their order.
+
+use ndarray::ArrayView1;
+use sha2::{Digest, Sha256};
+
+use crate::platform::{bytes, files};
+
+/// The sum, in four words of 64 bits, of the SHA-256 of each record: records can be added from several threads
+/// and in any order (Bellare and Micciancio 1997, "A new paradigm for collision-free hashing").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint([u64; 4]);
+
+impl Fingerprint {
+    /// Adds a record and its vector, byte for byte.
+    pub fn add(&mut self, id: &str, vector: ArrayView1<f32>) {
+        let vector = vector.as_standard_layout();
+        let mut hash = Sha256::new();
+        hash.update((id.len() as u64).to_le_bytes());
+        hash.update(id.as_bytes());
+        hash.update(bytes::of_f32(vector.as_slice().unwrap_or_default()));
+        let digest = hash.finalize();
+        for (word, part) in self.0.iter_mut().zip(digest.as_chunks::<8>().0) {
+            *word = word.wrapping_add(u64::from_le_bytes(*part));
+        }
+    }
+
+    /// Adds everything that was added to `other`.
+    pub fn merge(&mut self, other: &Fingerprint) {
+        for (word, part) in self.0.iter_mut().zip(other.0) {
+            *word = word.wrapping_add(part);
+        }
+    }
+
+    /// Sixty-four hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        files::hex(&self.0.map(u64::to_le_bytes).concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn order_does_not_matter_and_everything_else_does() {
+        let of = |records: &[(&str, [f32; 2])]| {
+            let mut sum = Fingerprint::default();
+            records.iter().for_each(|(id, vector)| sum.add(id, array![vector[0], vector[1]].view()));
+            sum.to_hex()
+        };
+        let one = of(&[("a", [1.0, 2.0]), ("b", [3.0, 4.0])]);
+        assert_eq!(one, of(&[("b", [3.0, 4.0]), ("a", [1.0, 2.0])]));
+        assert_ne!(one, of(&[("a", [3.0, 4.0]), ("b", [1.0, 2.0])]));
+        assert_ne!(one, of(&[("a", [1.0, 2.0]), ("b", [3.0, -4.0])]));
+        assert_ne!(one, of(&[("a", [1.0, 2.0]), ("b", [3.0, 4.0]), ("b", [3.0, 4.0])]));
+    }
+}

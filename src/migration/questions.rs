@@ -1,0 +1,143 @@
+//! Questions to a rewritten collection: true vectors of the target model, and what they were in the source space.
+
+use std::collections::HashMap;
+
+use ndarray::{Array2, Axis, concatenate, s};
+
+use crate::context::Context;
+use crate::embed::{Embedder, Role};
+use crate::error::{Error, Kind, Result};
+use crate::projection::{Projection, text_key};
+
+/// Queries asked at most.
+const QUERIES: usize = 100;
+/// Records whose text is embedded with the target model, where that model can run here.
+const EMBEDDED_PROBES: usize = 100;
+
+/// Target-space vectors of records of this very collection.
+#[derive(Debug)]
+pub struct Probes {
+    /// Record that each vector belongs to.
+    pub ids: Vec<String>,
+    /// One row each.
+    pub vectors: Array2<f32>,
+    /// Rows of the held-out pairs that they are, if they are such.
+    pub rows: Option<Vec<usize>>,
+    /// Where they came from, in words.
+    pub origin: String,
+}
+
+/// Collects probes while records stream by.
+pub struct ProbeCollector<'a> {
+    held_out: HashMap<&'a str, usize>,
+    matched: Vec<(String, usize)>,
+    texts: Vec<(String, String)>,
+    stride: usize,
+    seen: usize,
+}
+
+impl<'a> ProbeCollector<'a> {
+    /// For a collection in which `texts` records have a text.
+    pub fn new(projection: &'a Projection, texts: u64) -> Self {
+        let held_out = projection.held_out.iter().flat_map(|h| h.ids.iter().enumerate());
+        ProbeCollector {
+            held_out: held_out.map(|(row, id)| (id.as_str(), row)).collect(),
+            matched: Vec::new(),
+            texts: Vec::new(),
+            stride: (texts as usize / EMBEDDED_PROBES).max(1),
+            seen: 0,
+        }
+    }
+
+    /// Looks at a record and its text.
+    pub fn look(&mut self, id: &str, text: &str) {
+        self.seen += 1;
+        if text.is_empty() {
+            return;
+        }
+        if !self.held_out.is_empty()
+            && self.matched.len() < QUERIES
+            && let Some(row) = self.held_out.get(text_key(text).as_str())
+        {
+            self.matched.push((id.to_owned(), *row));
+        }
+        if self.seen.is_multiple_of(self.stride) && self.texts.len() < EMBEDDED_PROBES {
+            self.texts.push((id.to_owned(), text.to_owned()));
+        }
+    }
+
+    /// The probes: true target vectors of held-out pairs if enough of their texts are here, else texts
+    /// of the collection embedded now, else none.
+    pub fn finish(
+        self,
+        projection: &Projection,
+        target_model: Option<&dyn Embedder>,
+        context: &Context<'_>,
+    ) -> Result<Option<Probes>> {
+        const ENOUGH: usize = 20;
+        if self.matched.len() >= ENOUGH
+            && let Some(held_out) = &projection.held_out
+        {
+            let rows: Vec<usize> = self.matched.iter().map(|(_, row)| *row).collect();
+            return Ok(Some(Probes {
+                vectors: held_out.target.select(Axis(0), &rows),
+                origin: format!("{} held-out pairs whose texts are in the collection", rows.len()),
+                ids: self.matched.into_iter().map(|(id, _)| id).collect(),
+                rows: Some(rows),
+            }));
+        }
+        let Some(model) = target_model.filter(|_| !self.texts.is_empty()) else { return Ok(None) };
+        let texts: Vec<&str> = self.texts.iter().map(|(_, text)| text.as_str()).collect();
+        context.progress.start("embedding probes", Some(texts.len() as u64), "texts");
+        let vectors = model.embed(&texts, Role::Document, context)?;
+        context.progress.finish();
+        Ok(Some(Probes {
+            vectors,
+            origin: format!("{} records, their texts embedded now with the target model", texts.len()),
+            ids: self.texts.into_iter().map(|(id, _)| id).collect(),
+            rows: None,
+        }))
+    }
+}
+
+/// What the index before and the index after are asked.
+pub struct Questions {
+    /// Queries in the target space; the first are the probes.
+    pub target: Array2<f32>,
+    /// What the queries from [`Questions::paired`] on are in the source space, row by row.
+    pub source: Array2<f32>,
+    /// First row of [`Questions::target`] that has a counterpart.
+    pub paired: usize,
+    /// The probes.
+    pub probes: Option<Probes>,
+}
+
+impl Questions {
+    /// Probes first, then held-out pairs; `None` if there are neither.
+    ///
+    /// # Errors
+    /// [`Kind::Mismatch`] if the probes are not in the target space.
+    pub fn new(probes: Option<Probes>, projection: &Projection) -> Result<Option<Questions>> {
+        let matched = probes.as_ref().and_then(|p| p.rows.clone());
+        let Some(held_out) = &projection.held_out else {
+            return Ok(probes.map(|probes| Questions {
+                target: probes.vectors.slice(s![..probes.vectors.nrows().min(QUERIES), ..]).to_owned(),
+                source: Array2::zeros((0, projection.source().dimension)),
+                paired: probes.vectors.nrows().min(QUERIES),
+                probes: Some(probes),
+            }));
+        };
+        let mut rows = matched.clone().unwrap_or_default();
+        let taken: std::collections::HashSet<usize> = rows.iter().copied().collect();
+        rows.extend((0..held_out.target.nrows()).filter(|row| !taken.contains(row)));
+        rows.truncate(QUERIES);
+        let (source, target) =
+            (held_out.source.select(Axis(0), &rows), held_out.target.select(Axis(0), &rows));
+        let Some(embedded) = probes.as_ref().filter(|_| matched.is_none()) else {
+            return Ok(Some(Questions { target, source, paired: 0, probes }));
+        };
+        let target = concatenate(Axis(0), &[embedded.vectors.view(), target.view()])
+            .map_err(|e| Error::new(Kind::Mismatch, "probes are not of the target's dimension").because(e))?;
+        Ok(Some(Questions { target, source, paired: embedded.vectors.nrows(), probes }))
+    }
+}

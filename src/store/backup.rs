@@ -1,0 +1,61 @@
+//! What is kept for the way back, and what may have happened since.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What was kept for the way back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Backup {
+    /// Entry of [`SCHEMES`].
+    pub scheme: String,
+    /// The collection's own identifier.
+    pub collection: String,
+    /// Records at the time of the backup.
+    pub count: u64,
+    /// Dimension at the time of the backup.
+    pub dimension: usize,
+    /// Files, relative to the migration's folder (or to the store, as the store says), with sizes and hashes.
+    pub files: Vec<BackupFile>,
+    /// Whatever else the store needs to find its way back.
+    pub details: serde_json::Value,
+}
+
+/// One file of a backup.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackupFile {
+    /// Relative to the store's folder.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// What to do with records that came after the backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Since {
+    /// Any change since: do nothing and say so.
+    Refuse,
+    /// Go back to exactly what was; records added or changed since are lost.
+    Drop,
+}
+
+/// What changed in a collection since a migration was committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Records that were not there.
+    pub added: u64,
+    /// Records that are gone.
+    pub removed: u64,
+    /// Records written again (vector, text or metadata).
+    pub updated: u64,
+}
+
+impl Changes {
+    /// Nothing changed.
+    pub fn is_none(&self) -> bool {
+        *self == Changes::default()
+    }
+}

@@ -1,0 +1,93 @@
+//! Which record each element of an index belongs to: compact, since there may be millions.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Record ids by element and elements by record id: about 24 bytes a record beside the ids themselves.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    text: String,
+    /// End of each element's id in `text`; an element without a record has an empty range.
+    ends: Vec<u64>,
+    /// Hash and element, sorted.
+    by_hash: Vec<(u64, u32)>,
+}
+
+impl Ids {
+    /// `named`: record ids with their elements, each element once, sorted by element; `count` elements in all.
+    pub fn new(named: &[(u32, &str)], count: usize) -> Ids {
+        let mut ids = Ids {
+            text: String::with_capacity(named.iter().map(|(_, id)| id.len()).sum()),
+            ends: Vec::with_capacity(count),
+            by_hash: named.iter().map(|(element, id)| (hash(id), *element)).collect(),
+        };
+        for (element, id) in named {
+            ids.ends.resize(*element as usize, ids.text.len() as u64);
+            ids.text.push_str(id);
+            ids.ends.push(ids.text.len() as u64);
+        }
+        ids.ends.resize(count, ids.text.len() as u64);
+        ids.by_hash.sort_unstable();
+        ids
+    }
+
+    /// Elements that a record owns.
+    pub fn len(&self) -> usize {
+        self.by_hash.len()
+    }
+
+    /// The id of the record that owns `element`. An id may be the empty text, so that ownership is asked by
+    /// [`Ids::element`].
+    fn text(&self, element: u32) -> Option<&str> {
+        let end = *self.ends.get(element as usize)?;
+        let start = (element as usize).checked_sub(1).and_then(|before| self.ends.get(before)).unwrap_or(&0);
+        self.text.get(usize::try_from(*start).ok()?..usize::try_from(end).ok()?)
+    }
+
+    /// The id of the record that owns `element`; `None` if no record does.
+    pub fn id(&self, element: u32) -> Option<&str> {
+        let text = self.text(element)?;
+        if text.is_empty() {
+            return (self.element("") == Some(element)).then_some("");
+        }
+        Some(text)
+    }
+
+    /// The element that the record `id` owns.
+    pub fn element(&self, id: &str) -> Option<u32> {
+        let hash = hash(id);
+        let from = self.by_hash.partition_point(|entry| entry.0 < hash);
+        let same = self.by_hash.get(from..).unwrap_or_default().iter().take_while(|entry| entry.0 == hash);
+        same.map(|entry| entry.1).find(|element| self.text(*element) == Some(id))
+    }
+
+    /// Elements and their records, in the order of the elements.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
+        (0..self.ends.len()).filter_map(|element| {
+            let element = u32::try_from(element).ok()?;
+            Some((element, self.id(element)?))
+        })
+    }
+}
+
+fn hash(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_without_a_record_and_an_empty_id() {
+        let ids = Ids::new(&[(1, "a"), (3, ""), (4, "\u{1f600}")], 6);
+        assert_eq!(
+            (0..6).map(|e| ids.id(e)).collect::<Vec<_>>(),
+            [None, Some("a"), None, Some(""), Some("\u{1f600}"), None]
+        );
+        assert_eq!([ids.element("a"), ids.element(""), ids.element("b")], [Some(1), Some(3), None]);
+        assert_eq!(ids.iter().collect::<Vec<_>>(), [(1, "a"), (3, ""), (4, "\u{1f600}")]);
+        assert_eq!(ids.len(), 3);
+    }
+}

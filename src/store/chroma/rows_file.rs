@@ -1,0 +1,255 @@
+//! Saved rows in one flat file: written while rows stream by, read back only when something is to be restored.
+//!
+//! After a line that names the format come tables, one after the other: `T`, name, number of columns, their names;
+//! then `R` and the values of each row; `.` at the end of a table and `Z` at the end of the file. Every value is
+//! preceded by its type; texts and blobs by their length (64 bits, little-endian).
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use super::sql::Doing;
+use crate::error::{Error, Kind, Result};
+
+const FORMAT: &[u8] = b"embedport rows 1\n";
+/// More columns than any table of Chroma's has.
+const MOST_COLUMNS: u64 = 64;
+
+/// Writes tables.
+pub(super) struct Writer<'a> {
+    out: &'a mut dyn Write,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(out: &'a mut dyn Write) -> io::Result<Self> {
+        out.write_all(FORMAT)?;
+        Ok(Writer { out })
+    }
+
+    pub fn table(&mut self, name: &str, columns: &[&str]) -> io::Result<()> {
+        self.out.write_all(b"T")?;
+        self.text(name.as_bytes())?;
+        self.out.write_all(&(columns.len() as u64).to_le_bytes())?;
+        columns.iter().try_for_each(|column| self.text(column.as_bytes()))
+    }
+
+    pub fn row(&mut self) -> io::Result<()> {
+        self.out.write_all(b"R")
+    }
+
+    pub fn value(&mut self, value: ValueRef<'_>) -> io::Result<()> {
+        let mut put = |kind: u8, bytes: &[u8]| {
+            self.out.write_all(&[kind])?;
+            self.out.write_all(bytes)
+        };
+        match value {
+            ValueRef::Null => put(b'n', &[]),
+            ValueRef::Integer(n) => put(b'i', &n.to_le_bytes()),
+            ValueRef::Real(x) => put(b'f', &x.to_le_bytes()),
+            ValueRef::Text(text) => put(b't', &[]).and_then(|()| self.text(text)),
+            ValueRef::Blob(blob) => put(b'b', &[]).and_then(|()| self.text(blob)),
+        }
+    }
+
+    pub fn end_table(&mut self) -> io::Result<()> {
+        self.out.write_all(b".")
+    }
+
+    pub fn finish(self) -> io::Result<()> {
+        self.out.write_all(b"Z")
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(&(bytes.len() as u64).to_le_bytes())?;
+        self.out.write_all(bytes)
+    }
+}
+
+/// Puts the tables of the file `path` for which `wanted` into the schema `schema` of `connection`.
+///
+/// # Errors
+/// [`Kind::Damaged`] if the file is none of these; lengths are never believed beyond the file's size.
+pub(super) fn load(
+    connection: &Connection,
+    schema: &str,
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+    let size = file.metadata().map_err(|e| Error::io("look at", path, e))?.len();
+    let mut reader = Reader { input: BufReader::with_capacity(1 << 18, file), size };
+    let broken = |e: io::Error| {
+        Error::new(Kind::Damaged, format!("`{}` does not hold saved rows", path.display())).because(e)
+    };
+    let doing = "load the saved rows";
+    let mut head = [0; FORMAT.len()];
+    reader.input.read_exact(&mut head).map_err(broken)?;
+    if head != FORMAT {
+        return Err(broken(io::ErrorKind::InvalidData.into()));
+    }
+    loop {
+        match reader.byte().map_err(broken)? {
+            b'Z' => return Ok(()),
+            b'T' => {}
+            _ => return Err(broken(io::ErrorKind::InvalidData.into())),
+        }
+        let (name, columns) = reader.table().map_err(broken)?;
+        let mut insert = None;
+        if wanted(&name) {
+            let table = format!("{schema}.{}", quoted(&name));
+            let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+            connection.execute_batch(&format!("CREATE TABLE {table} ({})", names.join(", "))).doing(doing)?;
+            let places = vec!["?"; columns.len()].join(", ");
+            let sql = format!("INSERT INTO {table} VALUES ({places})");
+            insert = Some(connection.prepare(&sql).doing(doing)?);
+        }
+        while reader.another_row().map_err(broken)? {
+            let row: Vec<Value> =
+                columns.iter().map(|_| reader.value()).collect::<io::Result<_>>().map_err(broken)?;
+            if let Some(insert) = &mut insert {
+                insert.execute(params_from_iter(row)).doing(doing)?;
+            }
+        }
+    }
+}
+
+/// Whether `schema` has a table `name`.
+pub(super) fn holds(connection: &Connection, schema: &str, name: &str) -> Result<bool> {
+    connection
+        .query_row(&format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = ?1"), [name], |_| Ok(()))
+        .optional()
+        .map(|found| found.is_some())
+        .doing("look for saved rows")
+}
+
+/// A column's or table's name as an identifier.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+struct Reader {
+    input: BufReader<File>,
+    size: u64,
+}
+
+impl Reader {
+    fn byte(&mut self) -> io::Result<u8> {
+        self.bytes::<1>().map(|[byte]| byte)
+    }
+
+    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn long(&mut self) -> io::Result<Vec<u8>> {
+        let length = u64::from_le_bytes(self.bytes()?);
+        if length > self.size {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = Vec::new();
+        (&mut self.input).take(length).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn text(&mut self) -> io::Result<String> {
+        String::from_utf8(self.long()?).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+    }
+
+    fn table(&mut self) -> io::Result<(String, Vec<String>)> {
+        let name = self.text()?;
+        let columns = u64::from_le_bytes(self.bytes()?);
+        if columns == 0 || columns > MOST_COLUMNS {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok((name, (0..columns).map(|_| self.text()).collect::<io::Result<_>>()?))
+    }
+
+    fn another_row(&mut self) -> io::Result<bool> {
+        match self.byte()? {
+            b'R' => Ok(true),
+            b'.' => Ok(false),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn value(&mut self) -> io::Result<Value> {
+        Ok(match self.byte()? {
+            b'n' => Value::Null,
+            b'i' => Value::Integer(i64::from_le_bytes(self.bytes()?)),
+            b'f' => Value::Real(f64::from_le_bytes(self.bytes()?)),
+            b't' => Value::Text(self.text()?),
+            b'b' => Value::Blob(self.long()?),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes).unwrap();
+        for table in ["a \"table\"", "b"] {
+            writer.table(table, &["id", "value"]).unwrap();
+            for (id, value) in [
+                (1, ValueRef::Text("\u{1f600}".as_bytes())),
+                (2, ValueRef::Blob(&[0, 9])),
+                (3, ValueRef::Null),
+            ] {
+                writer.row().unwrap();
+                writer.value(ValueRef::Integer(id)).unwrap();
+                writer.value(value).unwrap();
+            }
+            writer.end_table().unwrap();
+        }
+        writer.finish().unwrap();
+        bytes
+    }
+
+    fn load_bytes(bytes: &[u8]) -> Result<Connection> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        std::fs::write(&path, bytes).unwrap();
+        let connection = Connection::open_in_memory().unwrap();
+        load(&connection, "main", &path, |name| name != "b").map(|()| connection)
+    }
+
+    #[test]
+    fn rows_come_back_with_their_types() {
+        let connection = load_bytes(&written()).unwrap();
+        let types: String = connection
+            .query_row("SELECT group_concat(id || typeof(value)) FROM \"a \"\"table\"\"\"", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(types, "1text,2blob,3null");
+        assert!(connection.prepare("SELECT * FROM b").is_err(), "not wanted");
+    }
+
+    #[test]
+    fn cut_files_are_refused() {
+        let bytes = written();
+        for end in 0..bytes.len() {
+            assert!(load_bytes(&bytes[..end]).is_err_and(|e| e.kind() == Kind::Damaged), "{end}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn wrong_bytes_never_panic(at in 0usize..200, byte: u8) {
+            let mut bytes = written();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = load_bytes(&bytes);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The records of a snapshot in blocks as they lie in the index: many blocks can be read at once.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+use rusqlite::Connection;
+
+use super::index::{self, Index};
+use super::queue;
+use super::snapshot::Snapshot;
+use crate::error::{Error, Kind, Result};
+use crate::store::Batch;
+
+/// Some elements of the index, side by side.
+pub(super) struct Block {
+    pub first: u32,
+    /// The elements as they lie in the file.
+    pub bytes: Vec<u8>,
+    /// Elements whose vector is that of a live record, in the order of `batch`.
+    pub live: Vec<u32>,
+    /// The live records.
+    pub batch: Batch,
+    /// The other elements.
+    pub unowned: Vec<u32>,
+    /// Their vectors, as far as they are finite (else zeros).
+    pub unowned_vectors: Array2<f32>,
+}
+
+impl Block {
+    /// Reads `count` elements from `first` on.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] if a live record's vector is not finite.
+    pub fn read(snapshot: &Snapshot, index: &Index, first: u32, count: u32) -> Result<Block> {
+        let dimension = index.header().dimension;
+        let mut bytes = Vec::new();
+        index.read(first, count, &mut bytes)?;
+        let (live, unowned): (Vec<u32>, Vec<u32>) =
+            (first..first + count).partition(|element| snapshot.is_live(*element));
+        let ids =
+            live.iter().map(|element| index.ids().id(*element).unwrap_or_default().to_owned()).collect();
+        let stride = index.header().element_bytes() as usize;
+        let from = index.header().vector_offset() as usize;
+        let vectors = |elements: &[u32]| -> Result<Array2<f32>> {
+            let mut values = vec![0.0; elements.len() * dimension];
+            for (element, vector) in elements.iter().zip(values.chunks_exact_mut(dimension)) {
+                let at = (element - first) as usize * stride + from;
+                if !bytes.get(at..at + 4 * dimension).is_some_and(|bytes| queue::decode(bytes, vector)) {
+                    return Err(Error::new(Kind::Internal, "an element is shorter than its vector"));
+                }
+                index.as_given(*element, vector);
+            }
+            Array2::from_shape_vec((elements.len(), dimension), values).map_err(shape)
+        };
+        let batch = Batch { ids, vectors: vectors(&live)?, texts: Vec::new() };
+        refuse_not_finite(&batch)?;
+        let mut unowned_vectors = vectors(&unowned)?;
+        unowned_vectors.mapv_inplace(|x| if x.is_finite() { x } else { 0.0 });
+        Ok(Block { first, bytes, live, batch, unowned, unowned_vectors })
+    }
+}
+
+/// Shows every live record once: those in the index from several threads at once, and meanwhile those in the queue.
+/// `beside` is done on the calling thread while the others are busy.
+pub(super) fn each<T>(
+    snapshot: &Snapshot,
+    connection: &Connection,
+    look: &(dyn Fn(&Batch) -> Result<()> + Sync),
+    beside: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    std::thread::scope(|scope| {
+        let indexed = snapshot.index().map(|index| {
+            scope.spawn(move || {
+                let blocks: Vec<_> = index.blocks().collect();
+                blocks
+                    .into_par_iter()
+                    .try_for_each(|(first, count)| look(&Block::read(snapshot, index, first, count)?.batch))
+            })
+        });
+        let queued = waiting(snapshot, connection).try_for_each(|batch| look(&batch?.1));
+        let beside = queued.and_then(|()| beside());
+        if let Some(indexed) = indexed {
+            indexed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        beside
+    })
+}
+
+/// The records whose vector waits in the queue, in batches.
+pub(super) fn waiting<'a>(
+    snapshot: &'a Snapshot,
+    connection: &'a Connection,
+) -> impl Iterator<Item = Result<(&'a [(i64, String)], Batch)>> {
+    snapshot.waiting().chunks(index::BLOCK as usize).map(|records| {
+        let dimension = snapshot.dimension();
+        let mut values = vec![0.0; records.len() * dimension];
+        for ((seq, _), vector) in records.iter().zip(values.chunks_exact_mut(dimension.max(1))) {
+            queue::vector(connection, *seq, vector)?;
+        }
+        let vectors = Array2::from_shape_vec((records.len(), dimension), values).map_err(shape)?;
+        let ids = records.iter().map(|(_, id)| id.clone()).collect();
+        let batch = Batch { ids, vectors, texts: Vec::new() };
+        refuse_not_finite(&batch)?;
+        Ok((records, batch))
+    })
+}
+
+/// What the index keeps of a new vector: normalised where the metric wants it. Returns its length as given.
+///
+/// # Errors
+/// [`Kind::Damaged`] if it is not finite.
+pub(super) fn into_index(cosine: bool, id: &str, vector: &mut [f32]) -> Result<f32> {
+    if vector.iter().any(|x| !x.is_finite()) {
+        let found = format!("the new vector of record `{}` is not finite", id.escape_default());
+        return Err(Error::new(Kind::Damaged, found));
+    }
+    Ok(if cosine { index::normalise(vector) } else { 0.0 })
+}
+
+/// Makes sure that `vectors` is what a pass had to give for `records` records.
+pub(super) fn expect_shape(vectors: &Array2<f32>, records: usize, dimension: usize) -> Result<()> {
+    if vectors.dim() == (records, dimension) {
+        return Ok(());
+    }
+    let wanted = (records, dimension);
+    Err(Error::new(Kind::Mismatch, format!("new vectors of shape {:?}, wanted {wanted:?}", vectors.dim())))
+}
+
+fn refuse_not_finite(batch: &Batch) -> Result<()> {
+    let bad = batch.vectors.rows().into_iter().position(|row| row.iter().any(|x| !x.is_finite()));
+    match bad.and_then(|row| batch.ids.get(row)) {
+        Some(id) => Err(Error::new(
+            Kind::Damaged,
+            format!(
+                "the stored vector of record `{}` has a component that is not a finite number",
+                id.escape_default()
+            ),
+        )
+        .hint("write that record's vector again, or delete the record; then run the same command again")),
+        None => Ok(()),
+    }
+}
+
+fn shape(e: ndarray::ShapeError) -> Error {
+    Error::new(Kind::Internal, "a block of records has the wrong shape").because(e)
+}

@@ -1,0 +1,210 @@
+//! The results as pages: steps x outcomes.
+
+use std::fmt::Write as _;
+
+use crate::cycle::{Measured, Seen};
+use crate::shim::{Step, Stop};
+
+/// Outcomes of one scenario, by step and stop.
+pub type Outcomes = Vec<(usize, Stop, Result<Seen, String>)>;
+
+/// One scenario on one release.
+pub struct Part {
+    pub release: &'static str,
+    pub way: Option<&'static str>,
+    pub measured: Measured,
+    pub outcomes: Outcomes,
+}
+
+/// A path with ids and random names taken out.
+pub fn kind(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        let (stem, doomed) = part.strip_suffix(".doomed").map_or((part, ""), |stem| (stem, ".doomed"));
+        parts.push(if part.starts_with(".embedport-") && part.ends_with(".tmp") {
+            "<temporary>".to_owned()
+        } else if is_uuid(stem) {
+            format!("<segment>{doomed}")
+        } else if is_migration(stem) {
+            format!("<migration>{doomed}")
+        } else {
+            part.to_owned()
+        });
+    }
+    parts.join("/")
+}
+
+fn is_uuid(name: &str) -> bool {
+    name.len() == 36 && name.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
+}
+
+fn is_migration(name: &str) -> bool {
+    name.len() == 27 && name.as_bytes()[8] == b'T' && name.as_bytes()[18] == b'-'
+}
+
+/// What a step touches, in words; a temporary file by the name that it gets.
+fn touched(step: &Step, steps: &[Step]) -> String {
+    if let Some((from, to)) = step.path.split_once(" -> ") {
+        return format!("{} → {}", kind(from), kind(to));
+    }
+    let renamed = steps.iter().find_map(|later| {
+        let (from, to) = later.path.split_once(" -> ")?;
+        (from == step.path && from.ends_with(".tmp")).then(|| format!("{} (temporary)", kind(to)))
+    });
+    renamed.unwrap_or_else(|| kind(&step.path))
+}
+
+fn cell(outcome: Option<&Result<Seen, String>>) -> String {
+    match outcome {
+        None => String::new(),
+        Some(Err(_)) => "**VIOLATION**".to_owned(),
+        Some(Ok(seen)) => {
+            let way_back = match seen.way_back {
+                None => "",
+                Some(true) => ", way back",
+                Some(false) => ", no way back",
+            };
+            format!("{}{way_back}{}", seen.state, if seen.code == Some(0) { ", done" } else { "" })
+        }
+    }
+}
+
+/// Counts by stop: before, after, violations.
+fn counts(part: &Part, how: Stop) -> [usize; 3] {
+    let scenario = &part.measured.scenario;
+    let mut counts = [0; 3];
+    for (_, _, outcome) in part.outcomes.iter().filter(|(_, h, _)| *h == how) {
+        match outcome {
+            Ok(seen) if seen.state == scenario.after => counts[1] += 1,
+            Ok(_) => counts[0] += 1,
+            Err(_) => counts[2] += 1,
+        }
+    }
+    counts
+}
+
+/// The pages by their names: a summary, and the steps of each release.
+pub fn pages(parts: &[Part]) -> Vec<(String, String)> {
+    let mut releases: Vec<&str> = parts.iter().map(|part| part.release).collect();
+    releases.dedup();
+    let steps_of = |release: &str| format!("crash-matrix-{release}.md");
+    let links: Vec<String> =
+        releases.iter().map(|release| format!("[Chroma {release}]({})", steps_of(release))).collect();
+    let summary = format!("{INTRODUCTION}\nThe steps: {}.\n{}", links.join(", "), summary(parts));
+    let mut pages = vec![("crash-matrix.md".to_owned(), summary)];
+    for release in releases {
+        let mut page = format!("# Crash matrix: Chroma {release}\n\n[What this is](crash-matrix.md)\n");
+        parts.iter().filter(|part| part.release == release).for_each(|part| section(&mut page, part));
+        pages.push((steps_of(release), page));
+    }
+    pages
+}
+
+/// One row for a scenario and kind of stop.
+fn summary(parts: &[Part]) -> String {
+    let mut page = String::from(
+        "\n## Summary\n\n| Chroma | scenario | steps | stop | stops | before | after | losses or mixes |\n\
+         |---|---|---:|---|---:|---:|---:|---:|\n",
+    );
+    let mut total = [0; 3];
+    for part in parts {
+        for how in Stop::ALL {
+            let c = counts(part, how);
+            (0..3).for_each(|i| total[i] += c[i]);
+            let (steps, stops) = (part.measured.steps.len(), c.iter().sum::<usize>());
+            let [before, after, other] = c;
+            let _ = writeln!(
+                page,
+                "| {} | {} | {steps} | {} | {stops} | {before} | {after} | {other} |",
+                part.release,
+                name(part),
+                how.name()
+            );
+        }
+    }
+    let [before, after, other] = total;
+    let _ = writeln!(
+        page,
+        "\n{} stops: {before} left the state before, {after} the state after, {other} were violations. After every other one \
+         the same command finished, the way on (below each table) worked, and nothing was left behind. Where a scenario \
+         does not change what Chroma sees (a prune), its states count as after.",
+        before + after + other
+    );
+    page
+}
+
+fn name(part: &Part) -> String {
+    let way = part.way.map(|way| format!(", index {way}")).unwrap_or_default();
+    format!("{}{way}", part.measured.scenario.name)
+}
+
+fn section(page: &mut String, part: &Part) {
+    let m = &part.measured;
+    let s = &m.scenario;
+    let _ = writeln!(page, "\n## {}\n", name(part));
+    let _ = writeln!(page, "From `{}` to `{}`.\n", s.before, s.after);
+    page.push_str("| step | call | file | kill | torn | eio | enospc | finished again | went on |\n");
+    page.push_str("|---|---|---|---|---|---|---|---|---|\n");
+    let mut rows: Vec<(usize, usize, Vec<String>)> = Vec::new();
+    for step in &m.steps {
+        let at = |how| part.outcomes.iter().find(|(n, h, _)| *n == step.number && *h == how).map(|o| &o.2);
+        let mut row = vec![step.call.clone(), format!("`{}`", touched(step, &m.steps))];
+        row.extend(Stop::ALL.map(|how| cell(at(how))));
+        let stops = Stop::ALL.iter().filter_map(|how| at(*how)).count();
+        let fine = Stop::ALL.iter().filter_map(|how| at(*how)).filter(|o| o.is_ok()).count();
+        row.extend([format!("{fine} of {stops}"), format!("{fine} of {stops}")]);
+        match rows.last_mut() {
+            Some((_, last, same)) if *same == row => *last = step.number,
+            _ => rows.push((step.number, step.number, row)),
+        }
+    }
+    for (first, last, row) in rows {
+        let steps = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        let _ = writeln!(page, "| {steps} | {} |", row.join(" | "));
+    }
+    let _ = writeln!(
+        page,
+        "\nFinished again: the same command once more, exit code 0, or {} and \"{}\" where it was done. Went on: \
+         `embedport {}`, exit code {}, after which the state is `{}`.",
+        s.again.0,
+        s.again.1,
+        s.back.0.join(" "),
+        s.back.1,
+        s.back.3
+    );
+    for (number, how, outcome) in &part.outcomes {
+        if let Err(why) = outcome {
+            let _ = writeln!(page, "\n- step {number}, {}: {why}", how.name());
+        }
+    }
+}
+
+const INTRODUCTION: &str = "\
+# Crash matrix
+
+Every durable step of a run (each call that writes, syncs, creates, renames, cuts or removes something below the
+database's folder, SQLite's own included) is numbered by a preloaded library, and the program is stopped at each in
+turn, every time on a fresh copy of a small real database. This page is written by
+
+    cargo test --release --test crash -- --ignored every_step
+
+Stops:
+
+- `kill`: SIGKILL right before the step;
+- `torn`: half of the bytes of the write, then SIGKILL (writes only);
+- `eio`: this one call fails with an input/output error, and the program goes on as it sees fit;
+- `enospc`: from this step on the disk is full, for every call that needs room (shown at those calls).
+
+After each stop:
+
+1. real Chroma of that release opens a copy and holds exactly the state before or exactly the state after, in every
+   collection: the same ids, vectors bit for bit, documents, metadata, and queries answered as exact search does. The
+   cell names it; `done` says that the program reported success all the same (what failed was tidying);
+2. the same command is run again and finishes, or says that the work is done;
+3. real Chroma holds the state after;
+4. the next command on the way (a rollback, or a migration after a rollback) works, and its state is exact as well;
+5. the folder holds the files of an undisturbed run and no other: no temporary file, no orphan segment, no half backup.
+
+A killed process loses nothing that the system already took: what a power cut could take in addition is bound by the
+`fsync` calls, which are steps of their own here and can be read in their order below.
+";

@@ -1,0 +1,217 @@
+//! What is stopped: a small real database in several states, and commands that change it.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::common::*;
+use crate::judge::Judge;
+
+/// Components before and after.
+const FROM: usize = 16;
+const TO: usize = 24;
+const BEYOND: usize = 20;
+
+/// A command that is stopped, and what must be true around it.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// State of the database before and after, as the judge calls it; also the folder it starts from.
+    pub base: &'static str,
+    pub before: &'static str,
+    pub after: &'static str,
+    pub command: Vec<String>,
+    /// How the same command ends once its work is done: exit code, and a part of what it says.
+    pub again: (i32, &'static str),
+    /// What goes on from there: a command with its exit code, a part of what it says, and the state then.
+    pub back: (Vec<String>, i32, &'static str, &'static str),
+}
+
+/// Databases and projections for one release.
+pub struct Scene {
+    pub folder: TempDir,
+    pub release: &'static str,
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// In memory where the system offers it: what is tested is the order of steps, not the medium.
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+impl Scene {
+    /// Makes the database with real Chroma, fits two projections, and brings copies into all states.
+    pub fn new(release: &'static str, way: Option<&str>) -> Scene {
+        let folder = scratch();
+        let made = folder.path().join("made");
+        let options = "--n 110 --dim 16 --space l2 --sync-threshold 50 --updates 6 --upserts 4 --deletes 7 \
+                       --meta-updates 3 --tail 12 --tail-ops --no-docs 9 --extra 1";
+        let mut arguments = vec![made.display().to_string()];
+        arguments.extend(options.split_whitespace().map(str::to_owned));
+        python(release, "make_chroma.py", &arguments).succeeds();
+        let scene = Scene { folder, release };
+        copy_folder(&made.join("db"), &scene.base("source"));
+        scene.fit("first", "source", FROM, "target", TO, &read_npy(&made.join("truth/docs.npy")));
+        let mut numbers = Numbers(9);
+        scene.fit("second", "target", TO, "beyond", BEYOND, &numbers.rows(600, TO));
+
+        let make = |name: &str, from: &str, command: &[String]| {
+            copy_folder(&scene.base(from), &scene.base(name));
+            let work = scene.base(name);
+            embedport(work.parent().unwrap(), &with_store(command, &work)).succeeds();
+        };
+        copy_folder(&scene.base("source"), &scene.base("source in WAL mode"));
+        let database = scene.base("source in WAL mode").join("chroma.sqlite3");
+        let connection = rusqlite::Connection::open(database).unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        drop(connection);
+        make("target in WAL mode", "source in WAL mode", &migrate("first", way));
+        make("target", "source", &migrate("first", way));
+        make("rolled back", "target", &words("rollback"));
+        make("beyond", "target", &accepting(migrate("second", way)));
+        scene
+    }
+
+    /// The prepared database in a state.
+    pub fn base(&self, state: &str) -> PathBuf {
+        self.folder.path().join(state)
+    }
+
+    /// Fits a projection to rows, more of their kind, and a noisy linear map of them.
+    fn fit(&self, name: &str, from: &str, components: usize, to: &str, columns: usize, rows: &[Vec<f32>]) {
+        let mut numbers = Numbers(components as u64);
+        let mut some = |row: &Vec<f32>| row.iter().map(|x| x + 0.5 * numbers.next()).collect::<Vec<f32>>();
+        let more: Vec<Vec<f32>> = rows.iter().cycle().take(600).map(&mut some).collect();
+        let (x, y) = (self.folder.path().join("x.npy"), self.folder.path().join("y.npy"));
+        write_npy(&x, &more);
+        write_npy(&y, &another_space(&more, columns, &mut Numbers(columns as u64)));
+        let line = format!(
+            "train --source-model test/{from} --target-model test/{to} --source-vectors x.npy --target-vectors y.npy \
+             --name {name} --output-dir . --registry {name}.json --quiet"
+        );
+        embedport(self.folder.path(), &words(&line)).succeeds();
+    }
+
+    fn latest_migration(&self, state: &str) -> String {
+        let folders = std::fs::read_dir(self.base(state).join(".embedport")).unwrap();
+        let mut names: Vec<String> =
+            folders.map(|f| f.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.retain(|name| name != "lock");
+        names.sort();
+        names.pop().unwrap()
+    }
+
+    /// A judge that knows all states.
+    pub fn judge(&self) -> Judge {
+        let mut judge = Judge::new(self.release, self.folder.path());
+        for state in ["source", "target", "beyond"] {
+            judge.learn(state, &self.base(state));
+        }
+        judge
+    }
+}
+
+/// The command with the store's place.
+pub fn with_store(command: &[String], store: &Path) -> Vec<String> {
+    let mut command = command.to_vec();
+    command.extend(["--store".to_owned(), store.display().to_string()]);
+    command
+}
+
+fn migrate(projection: &str, way: Option<&str>) -> Vec<String> {
+    let mut command =
+        words(&format!("migrate-collection --collection docs --projection {projection}.safetensors --yes"));
+    command.extend(way.into_iter().flat_map(|way| ["--index".to_owned(), way.to_owned()]));
+    command
+}
+
+/// The second projection was fitted to other rows than those that are there.
+fn accepting(mut command: Vec<String>) -> Vec<String> {
+    command.push("--accept-unrecognised-vectors".to_owned());
+    command
+}
+
+/// Everything that is stopped.
+pub fn scenarios(scene: &Scene, way: Option<&str>) -> Vec<Scenario> {
+    let second = scene.latest_migration("beyond");
+    let first = migrate("first", way);
+    let mut without_backup = first.clone();
+    without_backup.push("--no-backup".to_owned());
+    let done = (4, "is done");
+    let gone = (3, "there is no way back");
+    let in_wal_mode = |name, base, of: &Scenario| Scenario { name, base, ..of.clone() };
+    let mut scenarios = vec![
+        Scenario {
+            name: "migrate",
+            base: "source",
+            before: "source",
+            after: "target",
+            command: first.clone(),
+            again: done,
+            back: (words("rollback"), 0, "rolled back", "source"),
+        },
+        Scenario {
+            name: "rollback",
+            base: "target",
+            before: "target",
+            after: "source",
+            command: words("rollback"),
+            again: (3, "no migration of embedport is current here"),
+            back: (first.clone(), 0, "migrated", "target"),
+        },
+        Scenario {
+            name: "prune the way back",
+            base: "target",
+            before: "target",
+            after: "target",
+            command: words("backups prune --all --yes"),
+            again: (0, "nothing was pruned"),
+            back: (words("rollback"), gone.0, gone.1, "target"),
+        },
+        Scenario {
+            name: "prune what a rollback left",
+            base: "rolled back",
+            before: "source",
+            after: "source",
+            command: words("backups prune --all --yes"),
+            again: (0, "nothing was pruned"),
+            back: (first.clone(), 0, "migrated", "target"),
+        },
+        Scenario {
+            name: "migrate without a backup",
+            base: "source",
+            before: "source",
+            after: "target",
+            command: without_backup,
+            again: done,
+            back: (words("rollback"), gone.0, gone.1, "target"),
+        },
+        Scenario {
+            name: "migrate a second time",
+            base: "target",
+            before: "target",
+            after: "beyond",
+            command: accepting(migrate("second", way)),
+            again: done,
+            back: (words("rollback"), 0, "rolled back", "target"),
+        },
+        Scenario {
+            name: "rollback of the second",
+            base: "beyond",
+            before: "beyond",
+            after: "target",
+            command: words(&format!("rollback --migration {second}")),
+            again: (3, "is not what the collection holds now"),
+            back: (words("rollback"), 0, "rolled back", "source"),
+        },
+    ];
+    scenarios.extend([
+        in_wal_mode("migrate in WAL mode", "source in WAL mode", &scenarios[0]),
+        in_wal_mode("rollback in WAL mode", "target in WAL mode", &scenarios[1]),
+    ]);
+    scenarios
+}

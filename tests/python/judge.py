@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Says what real Chroma finds in a database folder: a long-lived process for tests/crash.
+
+  judge.py SCRATCH
+
+Reads one JSON object a line from standard input and answers with one:
+  {"learn": "source", "folder": F}   -> {"learned": "source", "records": n}
+  {"judge": F}                       -> {"is": "source"}, the learned state that F is equal to in every collection:
+                                        ids, vectors bit for bit, documents, metadata; {"is": "neither", "why": ...}
+Every folder is copied to a fresh path first and opened there; queries are compared with exact search.
+"""
+import gc, json, os, shutil, sys, traceback
+os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
+import numpy as np
+import chromadb
+from chromadb.config import Settings
+
+try:
+    from chromadb.api.shared_system_client import SharedSystemClient
+except ImportError:
+    from chromadb.api.client import SharedSystemClient
+
+
+def collections(client):
+    found = client.list_collections()
+    names = sorted(c if isinstance(c, str) else c.name for c in found)
+    return [client.get_collection(name, embedding_function=None) for name in names]
+
+
+def exact(space, X, q):
+    if space == "l2":
+        return ((X - q) ** 2).sum(1)
+    if space == "ip":
+        return 1.0 - X @ q
+    return 1.0 - (X @ q) / np.maximum(np.linalg.norm(X, axis=1) * np.linalg.norm(q), 1e-30)
+
+
+def ask(col, ids, X):
+    """What is wrong with the answers to some queries, or None."""
+    space = (col.metadata or {}).get("hnsw:space", "l2")
+    hits = wanted = 0
+    for q in X[:: max(1, len(X) // 6)] * 1.1 + 0.01:
+        q = q.astype(np.float32)
+        k = min(5, len(ids))
+        r = col.query(query_embeddings=[q.tolist()], n_results=k, include=["distances"])
+        found, said = r["ids"][0][:k], r["distances"][0][:k]
+        if len(found) != k:
+            return "%s: %d of %d answers" % (col.name, len(found), k)
+        D = exact(space, X, q)
+        near = set(np.argsort(D, kind="stable")[:k])
+        hits += sum(ids[i] in near for i in found)
+        wanted += k
+        if max(abs(D[ids[i]] - d) for i, d in zip(found, said)) > 2e-3 * max(1.0, abs(float(D.min()))):
+            return "%s: distances are not those of the vectors" % col.name
+    if hits < 0.85 * wanted:
+        return "%s: %d of %d nearest records found" % (col.name, hits, wanted)
+    return None
+
+
+def state(folder, scratch, number):
+    copy = os.path.join(scratch, "judged-%d-%d" % (os.getpid(), number))
+    shutil.copytree(folder, copy)
+    client = chromadb.PersistentClient(path=copy, settings=Settings(anonymized_telemetry=False))
+    try:
+        found = {}
+        for col in collections(client):
+            g = col.get(include=["embeddings", "documents", "metadatas"])
+            if len(g["ids"]) != col.count():
+                raise ValueError("%s: %d records, count says %d" % (col.name, len(g["ids"]), col.count()))
+            X = np.asarray(g["embeddings"], np.float32)
+            found[col.name] = {i: (x.tobytes(), d, json.dumps(m, sort_keys=True))
+                               for i, x, d, m in zip(g["ids"], X, g["documents"], g["metadatas"])}
+            wrong = ask(col, {i: k for k, i in enumerate(g["ids"])}, X)
+            if wrong:
+                raise ValueError(wrong)
+        return found
+    finally:
+        client._system.stop()
+        getattr(SharedSystemClient, "clear_system_cache", lambda: None)()
+        del client
+        gc.collect()
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def difference(a, b):
+    for name in sorted(set(a) | set(b)):
+        x, y = a.get(name), b.get(name)
+        if x is None or y is None:
+            return "collection %s is in one only" % name
+        other = [sum(x[i][part] != y[i][part] for i in set(x) & set(y)) for part in range(3)]
+        if set(x) != set(y) or any(other):
+            return "%s: %d ids differ, %d vectors, %d documents, %d metadata" % ((name, len(set(x) ^ set(y))) + tuple(other))
+    return None
+
+
+def main(scratch):
+    learned, number = {}, 0
+    for line in sys.stdin:
+        order, number = json.loads(line), number + 1
+        try:
+            found = state(order.get("folder") or order["judge"], scratch, number)
+            if "learn" in order:
+                learned[order["learn"]] = found
+                answer = {"learned": order["learn"], "records": sum(map(len, found.values()))}
+            else:
+                why = {name: difference(known, found) for name, known in learned.items()}
+                same = [name for name in why if why[name] is None]
+                answer = {"is": same[0]} if same else {"is": "neither", "why": "; ".join("not %s: %s" % x for x in why.items())}
+        except BaseException as e:
+            answer = {"is": "neither", "why": "%s: %s" % (type(e).__name__, str(e)[:400])}
+            traceback.print_exc()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+    sys.stdout.flush()
+    os._exit(0)
