@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Migrates one Chroma collection the way a script does: read with chromadb, multiply with numpy, delete the
-collection, create it again, add in batches of 100. The rival of `embedport migrate-collection` in migrate_20k.py.
+collection, create it again, add in batches of 100. The rival of `embedport migrate-collection` in chroma.py.
 
     native_way.py DATABASE COLLECTION WEIGHTS.npy
 
@@ -12,6 +12,7 @@ import json
 import time
 
 BATCH = 100
+PAGE = 10_000
 
 
 def main():
@@ -36,7 +37,12 @@ def main():
     collection = client.get_collection(a.collection, embedding_function=None)
     metadata = collection.metadata
     space = (collection.configuration_json.get("hnsw") or {}).get("space", "l2")
-    got = collection.get(include=["embeddings", "documents", "metadatas"])
+    # In pages: beyond some ten thousand records Chroma fails with "too many SQL variables".
+    got = {"ids": [], "embeddings": [], "documents": [], "metadatas": []}
+    for start in range(0, collection.count(), PAGE):
+        page = collection.get(include=["embeddings", "documents", "metadatas"], limit=PAGE, offset=start)
+        for key, values in got.items():
+            values.extend(page[key])
     lap("read")
 
     weights = np.load(a.weights)
