@@ -43,8 +43,9 @@ pub fn repair<V: GraphView + Sync>(
     let mut chosen = room(n, m, empty)?;
     chosen.par_chunks_mut(m * BLOCK).enumerate().try_for_each(|(block, out)| {
         context.check()?;
+        let nodes = out.len() / m;
         distance.run(Choose { view, m, first: block * BLOCK, out });
-        context.progress.advance((out_nodes(n, block)) as u64);
+        context.progress.advance(nodes as u64);
         Ok(())
     })?;
     let offers = Offers::collect(&chosen, n, m);
@@ -65,10 +66,6 @@ fn room<T: Clone>(n: usize, each: usize, value: T) -> Result<Vec<T>> {
     room.try_reserve_exact(places).map_err(|e| none().because(e))?;
     room.resize(places, value);
     Ok(room)
-}
-
-fn out_nodes(n: usize, block: usize) -> usize {
-    BLOCK.min(n.saturating_sub(block * BLOCK))
 }
 
 /// Selects at most `m` links for each node of a block.

@@ -21,7 +21,7 @@ use super::sketch::{self, Sketch};
 use super::source::SourceKnowledge;
 use super::verification::{Family, Relation, VerificationReport};
 use super::watch::Watch;
-use super::{PROJECTION, SKETCHES, delivery, meaning, prune, recovery};
+use super::{PROJECTION, SKETCHES, delivery, meaning, recovery};
 
 /// What a migration did.
 #[derive(Clone, Debug, Serialize)]
@@ -260,7 +260,7 @@ impl Run<'_> {
         }
         let mut backup_bytes = self.journal.backup.as_ref().map(|b| b.files.iter().map(|f| f.bytes).sum());
         if !self.journal.plan.keeps_backup {
-            prune::give_up(&self.folder, &mut self.journal, self.context)?;
+            self.journal.give_up_backup(self.context.timestamp(), &self.folder)?;
             backup_bytes = None;
         }
         Ok(MigrationReport {

@@ -6,7 +6,7 @@ use super::exact::{ExactSearch, K};
 use super::questions::Questions;
 use super::verification::{Family, Relation, VerificationReport};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::{Hit, IndexWay, Metric, Rewrite};
 
 /// How much recall a kept graph may lose against the one before.
@@ -92,7 +92,7 @@ impl Judge {
             }
             rejected.push((*way, recall_after));
         }
-        Err(crate::error::Error::new(crate::error::Kind::Internal, "the store knows no way to an index"))
+        Err(Error::new(Kind::Internal, "the store knows no way to an index"))
     }
 }
 
@@ -119,7 +119,6 @@ pub fn check(report: &mut VerificationReport, index: &IndexReport) {
 mod tests {
     use super::*;
     use crate::context::testing::context;
-    use crate::error::Error;
     use crate::store::{Backup, Batch, Pass};
     use ndarray::{Array2, ArrayView2, array};
 
@@ -135,7 +134,7 @@ mod tests {
     }
 
     fn unused<T>() -> Result<T> {
-        Err(Error::new(crate::error::Kind::Internal, "not asked for here"))
+        Err(Error::new(Kind::Internal, "not asked for here"))
     }
 
     impl Rewrite for Scripted {

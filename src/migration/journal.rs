@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 use crate::store::Backup;
 
+use super::BACKUP;
 use super::indexing::IndexReport;
 use super::plan::MigrationPlan;
 use super::verification::VerificationReport;
@@ -130,6 +131,15 @@ impl Journal {
     pub fn reach(&mut self, state: State, at: String, folder: &Path) -> Result<()> {
         self.history.push(Entry { state, at });
         self.save(folder)
+    }
+
+    /// Gives up the backup of the migration in `folder`: in the journal before its first file goes.
+    pub fn give_up_backup(&mut self, at: String, folder: &Path) -> Result<()> {
+        if self.backup.take().is_some() {
+            self.pruned = Some(at);
+            self.save(folder)?;
+        }
+        files::remove_folder(&folder.join(BACKUP))
     }
 
     /// Makes the journal durable in `folder`.

@@ -128,7 +128,7 @@ impl MigrationPlan {
         let collection = find_collection(&description, &options.collection, options.namespace.as_deref())?;
         refuse_unfit(collection, store)?;
         let map = &projection.projection;
-        let (source, source_known_by) = source_space(collection, map, options)?;
+        let (source, source_known_by) = source_space(collection, map, options.source_model.as_deref())?;
         refuse_done(collection, map)?;
         map.check_source(&source)?;
         let held_by = store.holders()?;
@@ -141,7 +141,14 @@ impl MigrationPlan {
             .hint(holders::SIGHT));
         }
         let mut warnings = map.header.report.doubts();
-        let source_match = match_source(store, collection, map, options, &source_known_by, &mut warnings)?;
+        let source_match = match_source(
+            store,
+            collection,
+            map,
+            options.accept_unrecognised_vectors,
+            &source_known_by,
+            &mut warnings,
+        )?;
         warnings.extend(holders::blind_spot(&description.path));
         let bytes_needed = store.rewrite_bytes(collection, map.target().dimension);
         let bytes_free = files::free_bytes(&description.path)?;

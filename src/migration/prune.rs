@@ -5,7 +5,7 @@
 //! [`recovery`] ends a removal that was cut short.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use crate::store::VectorStore;
 
 use super::backups::{Backups, Kept};
 use super::journal::{Journal, State};
-use super::{BACKUP, recovery};
+use super::recovery;
 
 /// Which backups are to go.
 #[derive(Clone, Debug)]
@@ -177,20 +177,11 @@ pub fn prune(plan: PrunePlan, store: &mut dyn VectorStore, context: &Context<'_>
             }
             match journal.state() {
                 State::RolledBack => files::remove_whole_folder(&folder)?,
-                _ => give_up(&folder, &mut journal, context)?,
+                _ => journal.give_up_backup(context.timestamp(), &folder)?,
             }
         }
         report.bytes += doomed.bytes;
         report.pruned.push(doomed);
     }
     Ok(report)
-}
-
-/// Gives up the backup of one migration: in its journal first.
-pub(super) fn give_up(folder: &Path, journal: &mut Journal, context: &Context<'_>) -> Result<()> {
-    if journal.backup.take().is_some() {
-        journal.pruned = Some(context.timestamp());
-        journal.save(folder)?;
-    }
-    files::remove_folder(&folder.join(BACKUP))
 }

@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::platform::{files, lock};
 use crate::store::VectorStore;
 
+use super::BACKUP;
 use super::journal::{self, Journal, Recovery, State};
-use super::{BACKUP, prune};
 
 /// What is to be done about one journal, given what the store shows.
 pub fn of(store: &dyn VectorStore, journal: &Journal) -> Result<Recovery> {
@@ -70,7 +70,7 @@ pub fn run(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<Str
         if journal.state() == State::Committed {
             standing.insert(collection);
             if !journal.plan.keeps_backup && journal.backup.is_some() {
-                prune::give_up(&folder, &mut journal, context)?;
+                journal.give_up_backup(context.timestamp(), &folder)?;
             }
         }
         if journal.backup.is_none() {

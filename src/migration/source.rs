@@ -8,8 +8,6 @@ use crate::projection::Projection;
 use crate::space::{Space, same_model};
 use crate::store::{Collection, VectorStore};
 
-use super::plan::PlanOptions;
-
 /// Vectors looked at to tell whether the collection holds what the projection maps from.
 const SAMPLE: usize = 1000;
 
@@ -31,10 +29,10 @@ pub enum SourceKnowledge {
 pub(super) fn source_space(
     collection: &Collection,
     map: &Projection,
-    options: &PlanOptions,
+    declared: Option<&str>,
 ) -> Result<(Space, SourceKnowledge)> {
     let dimension = collection.dimension.unwrap_or(0);
-    if let (Some(declared), Some(recorded)) = (&options.source_model, collection.recorded_model())
+    if let (Some(declared), Some(recorded)) = (declared, collection.recorded_model())
         && !same_model(declared, recorded)
     {
         return Err(Error::new(
@@ -46,7 +44,7 @@ pub(super) fn source_space(
     if let Some(space) = &collection.stamped {
         return Ok((space.clone(), SourceKnowledge::Stamped));
     }
-    if let Some(model) = &options.source_model {
+    if let Some(model) = declared {
         return Ok((Space::named(model, dimension), SourceKnowledge::Declared));
     }
     if let Some(model) = &collection.configured_model {
@@ -60,7 +58,7 @@ pub(super) fn match_source(
     store: &dyn VectorStore,
     collection: &Collection,
     map: &Projection,
-    options: &PlanOptions,
+    accept_unrecognised: bool,
     known_by: &SourceKnowledge,
     warnings: &mut Vec<String>,
 ) -> Result<Option<SourceMatch>> {
@@ -96,7 +94,7 @@ pub(super) fn match_source(
             "the stored vectors look only partly like {}: another prompt, pooling or subject",
             map.source().model
         )),
-        Verdict::Doubtful | Verdict::DoesNotFit if options.accept_unrecognised_vectors => warnings.push(format!(
+        Verdict::Doubtful | Verdict::DoesNotFit if accept_unrecognised => warnings.push(format!(
             "the stored vectors do not look like {}; going on because --accept-unrecognised-vectors says so",
             map.source().model
         )),

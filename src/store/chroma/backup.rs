@@ -15,7 +15,7 @@ use super::snapshot::Snapshot;
 use super::sql::{self, Doing};
 use super::stamp;
 use super::traces::{ROWS, Traces};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::platform::files;
 use crate::store::{Backup, BackupFile};
 
@@ -118,7 +118,7 @@ fn save_rows(
     let mut digest = String::new();
     files::write_atomically(path, |out| {
         let mut save = || -> Result<String> {
-            let mut writer = Writer::new(out).map_err(wrap)?;
+            let mut writer = Writer::new(out)?;
             let mut some = |table: &str, condition: &str, values: &[&str]| {
                 copy(connection, &mut writer, table, condition, values)
             };
@@ -132,7 +132,7 @@ fn save_rows(
             let mut digester = Digester::new(connection, release, &entry.metadata);
             digester.save_into(&mut writer);
             let digest = digester.run(look)?;
-            writer.finish().map_err(wrap)?;
+            writer.finish()?;
             Ok(digest)
         };
         match save() {
@@ -150,7 +150,7 @@ fn save_rows(
     Ok(digest)
 }
 
-/// Copies rows of `table` (called `t` in `condition`) with their values as stored, types included.
+/// Copies rows of `table`, which is called `t` in `condition`.
 fn copy(
     from: &Connection,
     writer: &mut Writer<'_>,
@@ -161,25 +161,10 @@ fn copy(
     let doing = "save rows for the way back";
     let mut select = from.prepare(&format!("SELECT t.* FROM {table} t WHERE {condition}")).doing(doing)?;
     let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
-    let names: Vec<&str> = columns.iter().map(String::as_str).collect();
-    writer.table(table, &names).map_err(wrap)?;
+    writer.table(table, &columns)?;
     let mut rows = select.query(params_from_iter(values)).doing(doing)?;
     while let Some(row) = rows.next().doing(doing)? {
-        writer.row().map_err(wrap)?;
-        for column in 0..names.len() {
-            writer.value(row.get_ref(column).doing(doing)?).map_err(wrap)?;
-        }
+        writer.row(row, 0..columns.len())?;
     }
-    writer.end_table().map_err(wrap)
-}
-
-/// A failure to write the saved rows.
-pub(super) fn wrap(cause: std::io::Error) -> Error {
-    let kind = match cause.kind() {
-        std::io::ErrorKind::StorageFull
-        | std::io::ErrorKind::QuotaExceeded
-        | std::io::ErrorKind::PermissionDenied => Kind::CannotWrite,
-        _ => Kind::Io,
-    };
-    Error::new(kind, "cannot save rows for the way back").because(cause)
+    writer.end_table()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use super::catalog::Entry;
-use super::sql::Doing;
+use super::sql::{self, Doing};
 use super::{rows_file, stamp};
 use crate::error::Result;
 use crate::store::Changes;
@@ -31,7 +31,7 @@ pub(super) fn load(connection: &Connection, schema: &str, rows: &Path, records: 
                  CREATE INDEX {schema}.metadata_by_id ON embedding_metadata (id);"
             ))
             .doing("load the saved rows")?;
-        if rows_file::holds(connection, schema, RECORDS[2])? {
+        if sql::holds(connection, schema, RECORDS[2])? {
             connection
                 .execute_batch(&format!(
                     "CREATE INDEX {schema}.arrays_by_id ON embedding_metadata_array (id)"

@@ -1,6 +1,6 @@
 //! Putting back records, texts and metadata that were changed after a migration.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::catalog::Entry;
 use super::rows_file::quoted;
@@ -16,15 +16,6 @@ pub(super) fn columns(connection: &Connection, table: &str) -> Result<String> {
     let names = statement.query_map([table], |row| row.get::<_, String>(0)).doing(DOING)?;
     let names: Vec<String> = names.collect::<rusqlite::Result<_>>().doing(DOING)?;
     Ok(names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "))
-}
-
-/// Whether a table was saved.
-pub(super) fn is_kept(connection: &Connection, table: &str) -> Result<bool> {
-    connection
-        .query_row("SELECT 1 FROM kept.sqlite_master WHERE name = ?1", [table], |_| Ok(()))
-        .optional()
-        .doing(DOING)
-        .map(|found| found.is_some())
 }
 
 /// Removes the records that were added or written again, and puts back those that were removed or written
@@ -80,7 +71,7 @@ fn put_back(connection: &Connection, fulltext: &FullText, saved: i64) -> Result<
         .query_row([saved], |row| row.get(0))
         .doing(DOING)?;
     for table in ["embeddings", "embedding_metadata", "embedding_metadata_array"] {
-        if !is_kept(connection, table)? {
+        if !sql::holds(connection, "kept", table)? {
             continue;
         }
         let columns = columns(connection, table)?;

@@ -4,7 +4,6 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use sha2::{Digest, Sha256};
 
-use super::backup::wrap;
 use super::release::Release;
 use super::rows_file::Writer;
 use super::sql::Doing;
@@ -89,8 +88,7 @@ impl<'a, 'w, 'o> Digester<'a, 'w, 'o> {
         // A column that this release does not have yet counts as NULL.
         let hashed: Vec<Option<usize>> = part.hashed.iter().map(at).collect();
         if let Some(writer) = &mut self.writer {
-            let columns: Vec<&str> = names.iter().skip(1).map(String::as_str).collect();
-            writer.table(part.table, &columns).map_err(wrap)?;
+            writer.table(part.table, names.get(1..).unwrap_or_default())?;
         }
         let mut rows = statement.query([self.segment]).doing(doing)?;
         while let Some(row) = rows.next().doing(doing)? {
@@ -102,17 +100,14 @@ impl<'a, 'w, 'o> Digester<'a, 'w, 'o> {
                 show_text(row, key, text, look);
             }
             if let Some(writer) = &mut self.writer {
-                writer.row().map_err(wrap)?;
-                for column in 1..names.len() {
-                    writer.value(row.get_ref(column).doing(doing)?).map_err(wrap)?;
-                }
+                writer.row(row, 1..names.len())?;
             }
             if self.buffer.len() > 1 << 15 {
                 self.flush();
             }
         }
         if let Some(writer) = &mut self.writer {
-            writer.end_table().map_err(wrap)?;
+            writer.end_table()?;
         }
         self.buffer.push(b'.');
         Ok(())

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::catalog::Entry;
 use super::hnsw_files::{HEADER_BYTES, Header};
-use super::index::{HEADER, LENGTHS, LEVEL0, METADATA, check_links};
+use super::index::{self, HEADER, LENGTHS, LEVEL0, METADATA, check_links};
 use super::pickle::{self, IndexMetadata};
 use super::queue::{Pending, Place};
 use super::sql::Doing;
@@ -213,13 +213,13 @@ fn read_elements(path: &Path, header: &Header, count: u64) -> Result<Vec<Element
         files::read_exact_at(&file, &mut buffer, first * size).map_err(wrap)?;
         elements.extend(buffer.chunks_exact(stride).map(|bytes| {
             let (links, rest) = bytes.split_at_checked(offset).unwrap_or_default();
-            let (vector, label) = rest.split_last_chunk::<8>().unwrap_or((&[], &[0; 8]));
+            let (vector, _) = rest.split_last_chunk::<8>().unwrap_or((&[], &[0; 8]));
             let used = links.first_chunk::<2>().map_or(0, |b| usize::from(u16::from_le_bytes(*b)));
             let words = links.get(4..).unwrap_or_default().as_chunks::<4>().0;
             let stray = words.iter().take(used).any(|b| u64::from(u32::from_le_bytes(*b)) >= header.count);
             Element {
-                label: u64::from_le_bytes(*label),
-                deleted: links.get(2).is_some_and(|flags| flags & 1 == 1),
+                label: index::label(bytes),
+                deleted: index::is_deleted(bytes),
                 square: square(vector),
                 stray_links: stray || used > words.len(),
             }

@@ -12,12 +12,8 @@ use super::embedding_function::{set_in_config, set_in_schema};
 use super::release::Release;
 use super::sql::Doing;
 use super::stamp::{self, Stamp};
-use super::tail;
+use super::{queue, tail};
 use crate::error::{Error, Kind, Result};
-
-/// Id of the record that the remaining queue row deletes.
-const NOBODY: &str = "__none__";
-const DELETE: i64 = 3;
 
 /// Points `entry` to the segment of `stamp`, whose files are complete and durable. `tail`: what stays in the
 /// queue, if the new index has not read all of it.
@@ -75,7 +71,7 @@ pub(super) fn switch(
 fn fold_queue(connection: &Connection, release: Release, entry: &Entry, stamp: &Stamp) -> Result<()> {
     let doing = "fold the queue";
     connection.execute("DELETE FROM embeddings_queue WHERE topic = ?1", [&entry.topic]).doing(doing)?;
-    let last = sentinel(connection, &entry.topic, entry.last())?;
+    let last = queue::sentinel(connection, &entry.topic, entry.last())?;
     for segment in [&entry.vector, &stamp.segment, &entry.metadata] {
         connection.execute("DELETE FROM max_seq_id WHERE segment_id = ?1", [segment]).doing(doing)?;
     }
@@ -89,26 +85,6 @@ fn fold_queue(connection: &Connection, release: Release, entry: &Entry, stamp: &
             .doing(doing)?;
     }
     Ok(())
-}
-
-/// Leaves one row of `topic` at `last`, or behind the last row of all if that number is taken; returns its number.
-pub(super) fn sentinel(connection: &Connection, topic: &str, last: i64) -> Result<i64> {
-    let doing = "fold the queue";
-    let last = connection
-        .query_row(
-            "SELECT CASE WHEN EXISTS (SELECT 1 FROM embeddings_queue WHERE seq_id = ?1) \
-             THEN (SELECT max(seq_id) + 1 FROM embeddings_queue) ELSE ?1 END",
-            [last],
-            |row| row.get(0),
-        )
-        .doing(doing)?;
-    connection
-        .execute(
-            "INSERT INTO embeddings_queue (seq_id, operation, topic, id) VALUES (?1, ?2, ?3, ?4)",
-            params![last, DELETE, topic, NOBODY],
-        )
-        .doing(doing)?;
-    Ok(last)
 }
 
 /// Where the embedding function's entry is kept: `schema_str` if the collection has one.

@@ -2,12 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, params};
 
 use super::catalog::Entry;
 use super::sql::Doing;
 use crate::error::{Error, Kind, Result};
+
+/// Id of the record that the remaining queue row deletes.
+const NOBODY: &str = "__none__";
+const DELETE: i64 = 3;
 
 /// Where the newest vector of a record is, if not in the index files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +53,7 @@ impl Pending {
                  WHERE topic = ?1 AND seq_id > ?2 ORDER BY seq_id",
             )
             .doing(doing)?;
-        let mut rows = statement.query(rusqlite::params![entry.topic, from]).doing(doing)?;
+        let mut rows = statement.query(params![entry.topic, from]).doing(doing)?;
         let mut places = HashMap::new();
         while let Some(row) = rows.next().doing(doing)? {
             let seq: i64 = row.get(0).doing(doing)?;
@@ -157,6 +161,26 @@ pub(super) fn vector(connection: &Connection, seq: i64, out: &mut [f32]) -> Resu
     }
     Err(Error::new(Kind::Damaged, format!("queue row {seq} holds no vector of {} float32", out.len()))
         .hint("the collection has vectors of more than one dimension, or a damaged queue"))
+}
+
+/// Leaves one row of `topic` at `last`, or behind the last row of all if that number is taken; returns its number.
+pub(super) fn sentinel(connection: &Connection, topic: &str, last: i64) -> Result<i64> {
+    let doing = "fold the queue";
+    let last = connection
+        .query_row(
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM embeddings_queue WHERE seq_id = ?1) \
+             THEN (SELECT max(seq_id) + 1 FROM embeddings_queue) ELSE ?1 END",
+            [last],
+            |row| row.get(0),
+        )
+        .doing(doing)?;
+    connection
+        .execute(
+            "INSERT INTO embeddings_queue (seq_id, operation, topic, id) VALUES (?1, ?2, ?3, ?4)",
+            params![last, DELETE, topic, NOBODY],
+        )
+        .doing(doing)?;
+    Ok(last)
 }
 
 /// Little-endian float32 into `out`; false if the lengths differ.

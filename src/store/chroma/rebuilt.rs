@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use rusqlite::Connection;
 
@@ -66,12 +66,7 @@ impl Rebuilt {
             let (_, batch) = batch?;
             let new = pass.vectors(&batch)?;
             source::expect_shape(&new, batch.ids.len(), dimension)?;
-            for ((id, vector), place) in
-                batch.ids.iter().zip(new.outer_iter()).zip(rest.chunks_exact_mut(dimension))
-            {
-                place.iter_mut().zip(vector).for_each(|(to, from)| *to = *from);
-                lengths.push(source::into_index(cosine, id, place)?);
-            }
+            lengths.extend(place(cosine, &batch.ids, &new, rest)?);
             rest = rest.get_mut(batch.ids.len() * dimension..).unwrap_or_default();
             ids.extend(batch.ids);
             context.progress.advance(new.nrows() as u64);
@@ -133,7 +128,7 @@ fn block(
     snapshot: &Snapshot,
     index: &Index,
     (first, count): (u32, u32),
-    place: &mut [f32],
+    rows: &mut [f32],
     pass: &dyn Pass,
     context: &Context<'_>,
 ) -> Result<(Vec<String>, Vec<f32>)> {
@@ -141,14 +136,19 @@ fn block(
     let cosine = snapshot.entry.settings.metric == Metric::Cosine;
     let block = Block::read(snapshot, index, first, count)?;
     let new = pass.vectors(&block.batch)?;
-    source::expect_shape(&new, block.live.len(), place.len() / block.live.len().max(1))?;
-    let mut lengths = Vec::with_capacity(new.nrows());
-    for ((id, vector), place) in
-        block.batch.ids.iter().zip(new.outer_iter()).zip(place.chunks_exact_mut(new.ncols().max(1)))
-    {
-        place.iter_mut().zip(vector).for_each(|(to, from)| *to = *from);
-        lengths.push(source::into_index(cosine, id, place)?);
-    }
+    source::expect_shape(&new, block.live.len(), rows.len() / block.live.len().max(1))?;
+    let lengths = place(cosine, &block.batch.ids, &new, rows)?;
     context.progress.advance(new.nrows() as u64);
     Ok((block.batch.ids, lengths))
+}
+
+/// Puts new vectors into the first of `rows`, as the index wants them; returns their lengths as given.
+fn place(cosine: bool, ids: &[String], new: &Array2<f32>, rows: &mut [f32]) -> Result<Vec<f32>> {
+    let vectors = ids.iter().zip(new.outer_iter()).zip(rows.chunks_exact_mut(new.ncols().max(1)));
+    vectors
+        .map(|((id, vector), row)| {
+            row.iter_mut().zip(vector).for_each(|(to, from)| *to = *from);
+            source::into_index(cosine, id, row)
+        })
+        .collect()
 }

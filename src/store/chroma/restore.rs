@@ -10,7 +10,7 @@ use super::catalog::Entry;
 use super::release::Release;
 use super::sql::{self, Doing};
 use super::traces::Traces;
-use super::{changes, content, fold, stamp};
+use super::{changes, content, fold, queue, stamp};
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 use crate::store::{Backup, BackupFile, Changes, Since};
@@ -124,8 +124,8 @@ pub(super) fn undo(
     )?;
     counts(connection, release)?;
     stamp::remove(connection, &entry.id)?;
-    if content::is_kept(connection, stamp::TABLE)? {
-        earlier_stamp(connection, &entry.id)?;
+    if sql::holds(connection, "kept", stamp::TABLE)? {
+        stamp::restore(connection, &entry.id)?;
     }
     keep_numbers_rising(connection, &entry.topic)?;
     Ok(found)
@@ -191,25 +191,6 @@ fn counts(connection: &Connection, release: Release) -> Result<()> {
     Ok(())
 }
 
-/// The stamp of the migration before this one.
-fn earlier_stamp(connection: &Connection, collection: &str) -> Result<()> {
-    let doing = "restore the stamp";
-    connection
-        .execute(
-            "CREATE TABLE IF NOT EXISTS main.embedport_spaces (collection_id TEXT PRIMARY KEY, space TEXT NOT NULL, \
-             migration TEXT NOT NULL, segment TEXT NOT NULL, last INTEGER)",
-            [],
-        )
-        .doing(doing)?;
-    connection
-        .execute(
-            "INSERT OR REPLACE INTO main.embedport_spaces SELECT * FROM kept.embedport_spaces WHERE collection_id = ?1",
-            [collection],
-        )
-        .doing(doing)
-        .map(drop)
-}
-
 /// Chroma continues behind the largest number in the queue: it must not lie below what any segment has
 /// read, or that segment would take the next writes for old ones.
 fn keep_numbers_rising(connection: &Connection, topic: &str) -> Result<()> {
@@ -221,7 +202,7 @@ fn keep_numbers_rising(connection: &Connection, topic: &str) -> Result<()> {
     let counts = statement.query_map([], |row| Ok(sql::sequence(row.get_ref(0)?))).doing(doing)?;
     let counts: Vec<Option<i64>> = counts.collect::<rusqlite::Result<_>>().doing(doing)?;
     match counts.into_iter().flatten().max() {
-        Some(read) if queue < read => fold::sentinel(connection, topic, read).map(drop),
+        Some(read) if queue < read => queue::sentinel(connection, topic, read).map(drop),
         _ => Ok(()),
     }
 }

@@ -6,10 +6,11 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use super::sql::Doing;
 use crate::error::{Error, Kind, Result};
@@ -24,47 +25,61 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(out: &'a mut dyn Write) -> io::Result<Self> {
-        out.write_all(FORMAT)?;
-        Ok(Writer { out })
+    pub fn new(out: &'a mut dyn Write) -> Result<Self> {
+        let mut writer = Writer { out };
+        writer.bytes(FORMAT)?;
+        Ok(writer)
     }
 
-    pub fn table(&mut self, name: &str, columns: &[&str]) -> io::Result<()> {
-        self.out.write_all(b"T")?;
-        self.text(name.as_bytes())?;
-        self.out.write_all(&(columns.len() as u64).to_le_bytes())?;
-        columns.iter().try_for_each(|column| self.text(column.as_bytes()))
+    pub fn table(&mut self, name: &str, columns: &[String]) -> Result<()> {
+        self.bytes(b"T")?;
+        self.long(name.as_bytes())?;
+        self.bytes(&(columns.len() as u64).to_le_bytes())?;
+        columns.iter().try_for_each(|column| self.long(column.as_bytes()))
     }
 
-    pub fn row(&mut self) -> io::Result<()> {
-        self.out.write_all(b"R")
+    /// Some columns of a row, with their values as stored, types included.
+    pub fn row(&mut self, row: &Row<'_>, columns: Range<usize>) -> Result<()> {
+        self.bytes(b"R")?;
+        for column in columns {
+            self.value(row.get_ref(column).doing("save rows for the way back")?)?;
+        }
+        Ok(())
     }
 
-    pub fn value(&mut self, value: ValueRef<'_>) -> io::Result<()> {
-        let mut put = |kind: u8, bytes: &[u8]| {
-            self.out.write_all(&[kind])?;
-            self.out.write_all(bytes)
-        };
+    fn value(&mut self, value: ValueRef<'_>) -> Result<()> {
         match value {
-            ValueRef::Null => put(b'n', &[]),
-            ValueRef::Integer(n) => put(b'i', &n.to_le_bytes()),
-            ValueRef::Real(x) => put(b'f', &x.to_le_bytes()),
-            ValueRef::Text(text) => put(b't', &[]).and_then(|()| self.text(text)),
-            ValueRef::Blob(blob) => put(b'b', &[]).and_then(|()| self.text(blob)),
+            ValueRef::Null => self.bytes(b"n"),
+            ValueRef::Integer(n) => self.bytes(b"i").and_then(|()| self.bytes(&n.to_le_bytes())),
+            ValueRef::Real(x) => self.bytes(b"f").and_then(|()| self.bytes(&x.to_le_bytes())),
+            ValueRef::Text(text) => self.bytes(b"t").and_then(|()| self.long(text)),
+            ValueRef::Blob(blob) => self.bytes(b"b").and_then(|()| self.long(blob)),
         }
     }
 
-    pub fn end_table(&mut self) -> io::Result<()> {
-        self.out.write_all(b".")
+    pub fn end_table(&mut self) -> Result<()> {
+        self.bytes(b".")
     }
 
-    pub fn finish(self) -> io::Result<()> {
-        self.out.write_all(b"Z")
+    pub fn finish(mut self) -> Result<()> {
+        self.bytes(b"Z")
     }
 
-    fn text(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(&(bytes.len() as u64).to_le_bytes())?;
-        self.out.write_all(bytes)
+    fn long(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes(&(bytes.len() as u64).to_le_bytes())?;
+        self.bytes(bytes)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(|cause| {
+            let kind = match cause.kind() {
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::PermissionDenied => Kind::CannotWrite,
+                _ => Kind::Io,
+            };
+            Error::new(kind, "cannot save rows for the way back").because(cause)
+        })
     }
 }
 
@@ -114,15 +129,6 @@ pub(super) fn load(
             }
         }
     }
-}
-
-/// Whether `schema` has a table `name`.
-pub(super) fn holds(connection: &Connection, schema: &str, name: &str) -> Result<bool> {
-    connection
-        .query_row(&format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = ?1"), [name], |_| Ok(()))
-        .optional()
-        .map(|found| found.is_some())
-        .doing("look for saved rows")
 }
 
 /// A column's or table's name as an identifier.
@@ -198,13 +204,13 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes).unwrap();
         for table in ["a \"table\"", "b"] {
-            writer.table(table, &["id", "value"]).unwrap();
+            writer.table(table, &["id".to_owned(), "value".to_owned()]).unwrap();
             for (id, value) in [
                 (1, ValueRef::Text("\u{1f600}".as_bytes())),
                 (2, ValueRef::Blob(&[0, 9])),
                 (3, ValueRef::Null),
             ] {
-                writer.row().unwrap();
+                writer.bytes(b"R").unwrap();
                 writer.value(ValueRef::Integer(id)).unwrap();
                 writer.value(value).unwrap();
             }

@@ -75,8 +75,13 @@ pub(super) fn commit(connection: &Connection) -> Result<()> {
 }
 
 pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool> {
+    holds(connection, "main", name)
+}
+
+/// Whether `schema` has a table `name`.
+pub(super) fn holds(connection: &Connection, schema: &str, name: &str) -> Result<bool> {
     connection
-        .query_row("SELECT 1 FROM sqlite_master WHERE name = ?1", [name], |_| Ok(()))
+        .query_row(&format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = ?1"), [name], |_| Ok(()))
         .optional()
         .map(|found| found.is_some())
         .doing("list the tables")

@@ -46,12 +46,7 @@ pub(super) fn write(connection: &Connection, collection: &str, stamp: &Stamp) ->
     let doing = "stamp the collection";
     let space = serde_json::to_string(&stamp.space)
         .map_err(|e| Error::new(Kind::Internal, "cannot write a space as JSON").because(e))?;
-    connection
-        .execute_batch(
-            "CREATE TABLE IF NOT EXISTS embedport_spaces (collection_id TEXT PRIMARY KEY, space TEXT NOT NULL, \
-             migration TEXT NOT NULL, segment TEXT NOT NULL, last INTEGER)",
-        )
-        .doing(doing)?;
+    make_table(connection)?;
     connection
         .execute(
             "INSERT OR REPLACE INTO embedport_spaces (collection_id, space, migration, segment, last) \
@@ -60,6 +55,27 @@ pub(super) fn write(connection: &Connection, collection: &str, stamp: &Stamp) ->
         )
         .doing(doing)
         .map(drop)
+}
+
+/// Puts back the stamp that was saved as `kept.embedport_spaces`.
+pub(super) fn restore(connection: &Connection, collection: &str) -> Result<()> {
+    make_table(connection)?;
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO main.embedport_spaces SELECT * FROM kept.embedport_spaces WHERE collection_id = ?1",
+            [collection],
+        )
+        .doing("restore the stamp")
+        .map(drop)
+}
+
+fn make_table(connection: &Connection) -> Result<()> {
+    connection
+        .execute_batch(
+            "CREATE TABLE IF NOT EXISTS main.embedport_spaces (collection_id TEXT PRIMARY KEY, space TEXT NOT NULL, \
+             migration TEXT NOT NULL, segment TEXT NOT NULL, last INTEGER)",
+        )
+        .doing("make room for the stamp")
 }
 
 /// Removes the stamp, and the table with the last one.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 
 use super::catalog::Entry;
-use super::fold;
+use super::queue;
 use super::release::Release;
 use super::sql::Doing;
 use crate::error::Result;
@@ -51,7 +51,7 @@ pub(super) fn keep(
     }
     let last = entry.last();
     if !tail.iter().any(|(seq, _)| *seq == last) {
-        let reached = fold::sentinel(connection, &entry.topic, last)?;
+        let reached = queue::sentinel(connection, &entry.topic, last)?;
         if reached != last {
             connection
                 .execute(
