@@ -145,10 +145,9 @@ fn try_rewrite(store: &mut dyn VectorStore) -> embedport::error::Result<()> {
     let target = support::target(&description.path, "m1", 24);
     let map = support::map(docs.dimension.expect("records"), 24);
     let mut rewrite = store.rewrite(&docs, &target)?;
-    let (backup, _) = rewrite.back_up(&mut |_, _| {})?;
+    let saved = rewrite.transform(&support::Mapping::new(map), &mut |_, _| {}, &support::context())?;
     let file = description.path.join("../../backup.json");
-    std::fs::write(file, serde_json::to_vec(&backup).expect("JSON")).expect("written");
-    rewrite.transform(&support::Mapping::new(map), &support::context())?;
+    std::fs::write(file, serde_json::to_vec(&saved.backup).expect("JSON")).expect("written");
     rewrite.seal(IndexWay::Rebuilt, &support::context())?;
     rewrite.commit()
 }
@@ -263,12 +262,11 @@ fn the_embedding_function_follows_the_model() {
             target.space.model = model.to_owned();
             let mut rewrite = store.rewrite(&docs, &target).expect("free");
             let mut look = |_: &str, text: &str| assert!(text.starts_with("text "));
-            let (backup, _) = rewrite.back_up(&mut look).expect("backup");
             let map = support::Mapping::new(support::map(8, dimension));
-            rewrite.transform(&map, &support::context()).expect("done");
+            let saved = rewrite.transform(&map, &mut look, &support::context()).expect("done");
             rewrite.seal(IndexWay::Rebuilt, &support::context()).expect("sealed");
             rewrite.commit().expect("committed");
-            backup
+            saved.backup
         };
         let get = |name: &str| -> serde_json::Value {
             let copy = folder.path().join(format!("copy-{name}"));

@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use crate::context::Context;
 use crate::error::Result;
 use crate::space::Space;
-use crate::store::{Batch, Records, Rewrite, VectorStore, find_collection};
+use crate::store::{Batch, Records, Rewrite, VectorStore};
 
 use super::BATCH;
-use super::exact::ExactSearch;
+use super::judge::Judge;
 use super::plan::MigrationPlan;
 use super::sketch::{Sketch, Sketcher};
 use super::verification::{Family, Relation, VerificationReport};
@@ -64,11 +64,11 @@ impl Delivered {
     }
 }
 
-/// Reads at most about `most` records; feeds the exact search on the way.
+/// Reads at most about `most` records; shows them to the judge on the way.
 pub fn read(
     records: &mut dyn Records,
     dimension: usize,
-    exact: Option<&ExactSearch>,
+    judge: Option<&Judge>,
     most: u64,
     context: &Context<'_>,
 ) -> Result<Delivered> {
@@ -79,30 +79,34 @@ pub fn read(
     {
         context.check()?;
         found.merge(Delivered::of(&batch, &sketcher, dimension));
-        if let Some(exact) = exact {
-            exact.add(&batch.ids, batch.vectors.view())?;
+        if let Some(judge) = judge {
+            judge.see(&batch.ids, batch.vectors.view())?;
         }
         context.progress.advance(batch.ids.len() as u64);
     }
     Ok(found.finish())
 }
 
-/// Reads back everything that a sealed rewrite will make visible; with the digest of ids, texts and metadata.
+/// Reads back everything that a sealed rewrite will make visible, and shows it to the judge.
 pub fn read_back(
     rewrite: &dyn Rewrite,
     dimension: usize,
+    judge: Option<&Judge>,
     context: &Context<'_>,
-) -> Result<(Delivered, String)> {
+) -> Result<Delivered> {
     let sketcher = Sketcher::new(dimension);
     let found = Mutex::new(Delivered::default());
-    let content = rewrite.read_back(&|batch| {
+    rewrite.read_back(&|batch| {
         context.check()?;
+        if let Some(judge) = judge.filter(|_| batch.vectors.ncols() == dimension) {
+            judge.see(&batch.ids, batch.vectors.view())?;
+        }
         let part = Delivered::of(batch, &sketcher, dimension);
         found.lock().unwrap_or_else(PoisonError::into_inner).merge(part);
         context.progress.advance(batch.ids.len() as u64);
         Ok(())
     })?;
-    Ok((found.into_inner().unwrap_or_else(PoisonError::into_inner).finish(), content))
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner).finish())
 }
 
 /// Records that are looked at once more after the commit: what all of them hold was checked before, through the
@@ -117,10 +121,9 @@ pub(super) fn look_again(
     report: &mut VerificationReport,
     context: &Context<'_>,
 ) -> Result<()> {
-    let description = store.describe()?;
-    let collection = find_collection(&description, &plan.collection_id, None)?;
+    let collection = store.collection(&plan.collection_id)?;
     let target = &plan.target;
-    let mut records = store.records(collection, false)?;
+    let mut records = store.records(&collection, false)?;
     let found = read(records.as_mut(), target.dimension, None, SECOND_LOOK, context)?;
     let mut equal = |name: &str, measured: u64, wanted: u64| {
         let name = format!("committed: {name}");

@@ -1,13 +1,11 @@
 //! Exact nearest neighbours of a few queries over records that stream by: what an index is measured against.
 
-use std::collections::{BinaryHeap, HashMap};
-use std::ops::Range;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2};
 
-use super::questions::Probes;
 use crate::error::Result;
 use crate::matrix;
 use crate::store::{Hit, Metric};
@@ -17,17 +15,53 @@ pub const K: usize = 10;
 /// Distances that differ by less are a tie.
 const TIE: f32 = 1e-4;
 
+/// Queries and how far something is from them.
+pub struct Queries {
+    metric: Metric,
+    vectors: Array2<f32>,
+    squares: Vec<f32>,
+}
+
+impl Queries {
+    /// One row each.
+    pub fn new(metric: Metric, vectors: ArrayView2<f32>) -> Queries {
+        let mut vectors = vectors.to_owned();
+        if metric == Metric::Cosine {
+            matrix::normalise_rows(vectors.view_mut());
+        }
+        Queries { metric, squares: vectors.rows().into_iter().map(|q| q.dot(&q)).collect(), vectors }
+    }
+
+    /// As they are asked.
+    pub fn view(&self) -> ArrayView2<'_, f32> {
+        self.vectors.view()
+    }
+
+    /// How far a vector is from a query, by their inner product and the vector's squared length.
+    pub fn distance(&self, product: f32, square: f32, query: usize) -> f32 {
+        match self.metric {
+            Metric::Cosine => 1.0 - product / square.sqrt().max(f32::MIN_POSITIVE),
+            Metric::Ip => 1.0 - product,
+            Metric::L2 => self.squares.get(query).unwrap_or(&0.0) + square - 2.0 * product,
+        }
+    }
+
+    /// Distances of a query that differ by less are a tie: rounding, relative to the lengths at play.
+    pub fn tie(&self, query: usize, distance: f32) -> f32 {
+        let scale = match self.metric {
+            Metric::Cosine => 1.0,
+            Metric::Ip | Metric::L2 => self.squares.get(query).copied().unwrap_or(1.0),
+        };
+        TIE * distance.abs().max(scale)
+    }
+}
+
 /// Takes records from several threads at once, in any order.
 pub struct ExactSearch {
-    metric: Metric,
-    queries: Array2<f32>,
-    query_squares: Vec<f32>,
+    queries: Queries,
     best: Vec<Mutex<BinaryHeap<Candidate>>>,
     /// Bits of the distance that a record has to beat, by query.
     bound: Vec<AtomicU32>,
-    /// Queries that belong to a record, and how far from it they turned out to be.
-    owners: HashMap<String, Vec<usize>>,
-    own: Mutex<Vec<Option<f32>>>,
 }
 
 /// Ordered by distance, the farthest first.
@@ -52,24 +86,12 @@ impl Ord for Candidate {
 }
 
 impl ExactSearch {
-    /// `queries`: one row each; the first of them are those of `probes`, if there are any.
-    pub fn new(metric: Metric, queries: ArrayView2<f32>, probes: Option<&Probes>) -> Self {
-        let mut queries = queries.to_owned();
-        if metric == Metric::Cosine {
-            matrix::normalise_rows(queries.view_mut());
-        }
-        let mut owners: HashMap<String, Vec<usize>> = HashMap::new();
-        for (row, id) in probes.iter().flat_map(|p| p.ids.iter().take(queries.nrows()).enumerate()) {
-            owners.entry(id.clone()).or_default().push(row);
-        }
-        let rows = queries.nrows();
+    /// Has seen no record yet.
+    pub fn new(queries: Queries) -> Self {
+        let rows = queries.view().nrows();
         ExactSearch {
-            metric,
-            query_squares: queries.rows().into_iter().map(|q| q.dot(&q)).collect(),
             best: (0..rows).map(|_| Mutex::new(BinaryHeap::with_capacity(K + 1))).collect(),
             bound: (0..rows).map(|_| AtomicU32::new(f32::INFINITY.to_bits())).collect(),
-            owners,
-            own: Mutex::new(vec![None; rows]),
             queries,
         }
     }
@@ -79,39 +101,16 @@ impl ExactSearch {
         self.queries.view()
     }
 
-    /// The metric of the search.
-    pub fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    fn distance(&self, product: f32, square: f32, query: usize) -> f32 {
-        match self.metric {
-            Metric::Cosine => 1.0 - product / square.sqrt().max(f32::MIN_POSITIVE),
-            Metric::Ip => 1.0 - product,
-            Metric::L2 => self.query_squares.get(query).unwrap_or(&0.0) + square - 2.0 * product,
-        }
-    }
-
     /// Considers some records.
     pub fn add(&self, ids: &[String], vectors: ArrayView2<f32>) -> Result<()> {
-        let mut products = Array2::zeros((self.queries.nrows(), vectors.nrows()));
-        matrix::product_transposed(self.queries.view(), vectors, None, products.view_mut())?;
+        let mut products = Array2::zeros((self.queries().nrows(), vectors.nrows()));
+        matrix::product_transposed(self.queries(), vectors, None, products.view_mut())?;
         let squares: Vec<f32> = vectors.rows().into_iter().map(|v| v.dot(&v)).collect();
-        if !self.owners.is_empty() {
-            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-            for ((column, id), square) in ids.iter().enumerate().zip(&squares) {
-                for &row in self.owners.get(id).into_iter().flatten() {
-                    if let (Some(product), Some(own)) = (products.get((row, column)), own.get_mut(row)) {
-                        *own = Some(self.distance(*product, *square, row));
-                    }
-                }
-            }
-        }
         for (query, row) in products.rows().into_iter().enumerate() {
             let (Some(bound), Some(best)) = (self.bound.get(query), self.best.get(query)) else { continue };
             let mut to_beat = f32::from_bits(bound.load(Ordering::Relaxed));
             for ((product, square), id) in row.iter().zip(&squares).zip(ids) {
-                let distance = self.distance(*product, *square, query);
+                let distance = self.queries.distance(*product, *square, query);
                 if distance < to_beat {
                     let mut heap = best.lock().unwrap_or_else(PoisonError::into_inner);
                     heap.push(Candidate { distance, id: id.clone() });
@@ -128,35 +127,14 @@ impl ExactSearch {
         Ok(())
     }
 
-    /// Distances of a query that differ by less are a tie: rounding, relative to the lengths at play.
-    fn tie(&self, row: usize, distance: f32) -> f32 {
-        let scale = match self.metric {
-            Metric::Cosine => 1.0,
-            Metric::Ip | Metric::L2 => self.query_squares.get(row).copied().unwrap_or(1.0),
-        };
-        TIE * distance.abs().max(scale)
-    }
-
-    /// How many of the probes find their own record first: no other record that the store found is nearer. With many
-    /// copies of one vector the record itself need not be among the hits.
-    pub fn own_first(&self, hits: &[Vec<Hit>]) -> usize {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = own.iter().zip(hits).enumerate();
-        rows.filter(|(row, (own, hits))| match (own, hits.first()) {
-            (Some(own), Some(best)) => *own <= best.distance + self.tie(*row, best.distance),
-            _ => false,
-        })
-        .count()
-    }
-
-    /// Share of the exact nearest [`K`] that `hits` contain, over the queries in `rows`; a tie counts as found.
-    pub fn recall(&self, hits: &[Vec<Hit>], rows: Range<usize>) -> f64 {
+    /// Share of the exact nearest [`K`] that `hits` contain; a tie counts as found.
+    pub fn recall(&self, hits: &[Vec<Hit>]) -> f64 {
         let (mut found, mut wanted) = (0usize, 0usize);
         for (row, (best, hits)) in self.best.iter().zip(hits).enumerate() {
             let best = best.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(worst) = best.peek().filter(|_| rows.contains(&row)) else { continue };
+            let Some(worst) = best.peek() else { continue };
             wanted += best.len();
-            let bound = worst.distance + self.tie(row, worst.distance);
+            let bound = worst.distance + self.queries.tie(row, worst.distance);
             found += hits.iter().take(K).filter(|h| h.distance <= bound).count().min(best.len());
         }
         found as f64 / wanted.max(1) as f64
@@ -176,36 +154,17 @@ mod tests {
     fn exact_search_by_hand() {
         let ids: Vec<String> = ["a", "b", "c"].map(String::from).into();
         let vectors = array![[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]];
-        let search = ExactSearch::new(Metric::L2, array![[0.0, 0.0], [9.0, 9.0]].view(), None);
-        search.add(&ids, vectors.view()).unwrap();
-        let all = vec![vec![hit("a", 1.0), hit("b", 4.0), hit("c", 18.0)], Vec::new()];
-        assert_eq!(search.recall(&all, 0..1), 1.0);
-        assert_eq!(search.recall(&all, 0..2), 0.5);
-        assert_eq!(search.recall(&[vec![hit("a", 1.0)]], 0..1), 1.0 / 3.0);
-        assert_eq!(search.recall(&[vec![hit("z", 99.0)]], 0..1), 0.0);
-    }
-
-    fn asked(own: &str, ids: &[&str], vectors: Array2<f32>) -> ExactSearch {
-        let query = array![[1.0, 0.0]];
-        let probes =
-            Probes { ids: vec![own.into()], vectors: query.clone(), rows: None, origin: String::new() };
-        let search = ExactSearch::new(Metric::Cosine, query.view(), Some(&probes));
-        let ids: Vec<String> = ids.iter().map(|id| (*id).into()).collect();
-        search.add(&ids, vectors.view()).unwrap();
-        search
-    }
-
-    #[test]
-    fn copies_of_a_record_do_not_hide_it() {
-        let search = asked("b", &["a", "b"], array![[2.0, 0.1], [2.0, 0.1]]);
-        let of_the_copy = 1.0 - 2.0 / 4.01f32.sqrt();
-        assert_eq!(search.own_first(&[vec![hit("a", of_the_copy)]]), 1);
-    }
-
-    #[test]
-    fn a_nearer_record_of_another_text_counts_against() {
-        let search = asked("b", &["a", "b"], array![[1.0, 0.0], [0.0, 1.0]]);
-        assert_eq!(search.own_first(&[vec![hit("a", 0.0), hit("b", 1.0)]]), 0);
-        assert_eq!(search.own_first(&[Vec::new()]), 0);
+        let of = |queries: Array2<f32>| {
+            let search = ExactSearch::new(Queries::new(Metric::L2, queries.view()));
+            search.add(&ids, vectors.view()).unwrap();
+            search
+        };
+        let all = vec![hit("a", 1.0), hit("b", 4.0), hit("c", 18.0)];
+        let one = of(array![[0.0, 0.0]]);
+        assert_eq!(one.recall(std::slice::from_ref(&all)), 1.0);
+        assert_eq!(one.recall(&[vec![hit("a", 1.0)]]), 1.0 / 3.0);
+        assert_eq!(one.recall(&[vec![hit("z", 99.0)]]), 0.0);
+        let two = of(array![[0.0, 0.0], [9.0, 9.0]]);
+        assert_eq!(two.recall(&[all, Vec::new()]), 0.5);
     }
 }

@@ -10,13 +10,14 @@ use crate::error::{Error, Kind, Result};
 use crate::platform::{files, lock};
 use crate::projection::Projection;
 use crate::registry::Resolved;
-use crate::store::{Collection, Rewrite, RewriteTarget, Since, VectorStore, find_collection};
+use crate::store::{Collection, Rewrite, RewriteTarget, Since, VectorStore};
 
-use super::indexing::{self, IndexReport, Judge};
+use super::indexing::{self, IndexReport};
 use super::journal::{Journal, State};
+use super::judge::Judge;
 use super::pass::{Applied, Projecting, VectorsOf};
 use super::plan::MigrationPlan;
-use super::questions::{ProbeCollector, Questions};
+use super::questions::ProbeCollector;
 use super::sketch::{self, Sketch};
 use super::source::SourceKnowledge;
 use super::verification::{Family, Relation, VerificationReport};
@@ -81,10 +82,7 @@ pub(super) fn execute_locked(
     let state_folder = store.state_folder();
     let swept = recovery::run(store, context)?;
     let folder = state_folder.join(&plan.migration);
-    let collection = {
-        let description = store.describe()?;
-        find_collection(&description, &plan.collection_id, None)?.clone()
-    };
+    let collection = store.collection(&plan.collection_id)?;
     still_as_planned(&plan, &collection)?;
     let mut run = Run {
         folder,
@@ -157,24 +155,31 @@ impl Run<'_> {
         projection.save(&self.folder.join(PROJECTION))?;
         self.watch.lap("lock and look");
 
+        let mut judge = Judge::new(projection.held_out.as_ref(), self.collection.metric);
         let mut probes = ProbeCollector::new(projection, self.collection.texts);
-        let (backup, content) = rewrite.back_up(&mut |id, text| probes.look(id, text))?;
-        self.journal.content_sha256 = Some(content.clone());
-        self.journal.backup = Some(backup);
-        self.reach(State::BackedUp)?;
-        self.watch.lap("backup");
-
-        let probes = probes.finish(projection, target_model, self.context)?;
-        let judge = Judge::new(Questions::new(probes, projection)?, self.collection.metric);
-        let applied = self.apply(rewrite.as_mut(), projection, vectors_of, &judge)?;
-        self.watch.lap("read, project and write");
-        let (index, hits) = judge.seal(rewrite.as_mut(), self.context)?;
+        let applied = self.apply(rewrite.as_mut(), projection, vectors_of, &judge, &mut probes)?;
         files::write(&self.folder.join(SKETCHES), &sketch::to_bytes(&applied.sketches))?;
-        self.reach(State::Rewritten)?;
-        self.watch.lap("index");
+        self.reach(State::BackedUp)?;
+        self.watch.lap("back up, project and write");
 
-        let mut report = self.verify(rewrite.as_ref(), projection, &applied, &content)?;
-        meaning::check(&mut report, projection, judge.questions.as_ref(), judge.target.as_ref(), &hits)?;
+        judge.ask(probes.finish(projection, target_model, self.context)?.as_ref())?;
+        let dimension = projection.target().dimension;
+        let sealed = indexing::seal(rewrite.as_mut(), &judge, dimension, self.context)?;
+        self.reach(State::Rewritten)?;
+        self.watch.lap("index and read back");
+
+        let mut report = VerificationReport::default();
+        let (put, records) = (&applied.sketches, self.collection.count);
+        report.check(
+            Family::Delivery,
+            "records projected",
+            put.len() as f64,
+            Relation::Equal,
+            records as f64,
+        );
+        delivery::check(&mut report, "written", put, &sealed.found, projection.target());
+        meaning::check(&mut report, projection, judge.metric, &sealed.answers)?;
+        let index = sealed.report;
         indexing::check(&mut report, &index);
         self.journal.index = Some(index.clone());
         self.journal.verification = Some(report.clone());
@@ -186,48 +191,26 @@ impl Run<'_> {
         Ok(Done { sketches: applied.sketches, report, index })
     }
 
-    /// Sends every record through the projection.
+    /// Sends every record through the projection and saves what a rollback needs.
     fn apply(
         &mut self,
         rewrite: &mut dyn Rewrite,
         projection: &Projection,
         vectors_of: &VectorsOf<'_>,
         judge: &Judge,
+        probes: &mut ProbeCollector<'_>,
     ) -> Result<Applied> {
-        let pass = Projecting::new(vectors_of, projection, judge);
+        let pass = Projecting::new(vectors_of, projection, judge.source.as_ref());
         self.context.progress.start("projecting", Some(self.collection.count), "records");
-        let sent = rewrite.transform(&pass, self.context);
+        let saved = rewrite.transform(&pass, &mut |id, text| probes.look(id, text), self.context);
         self.context.progress.finish();
-        sent?;
+        let saved = saved?;
+        self.journal.content_sha256 = Some(saved.content);
+        self.journal.backup = Some(saved.backup);
         let applied = pass.finish();
         self.zero_vectors = applied.zero_vectors;
         self.journal.source_sha256 = Some(applied.source.to_hex());
         Ok(applied)
-    }
-
-    /// Reads back the invisible result.
-    fn verify(
-        &self,
-        rewrite: &dyn Rewrite,
-        projection: &Projection,
-        applied: &Applied,
-        content: &str,
-    ) -> Result<VerificationReport> {
-        let mut report = VerificationReport::default();
-        report.check(
-            Family::Delivery,
-            "records projected",
-            applied.sketches.len() as f64,
-            Relation::Equal,
-            self.collection.count as f64,
-        );
-        self.context.progress.start("verifying", Some(self.collection.count), "records");
-        let found = delivery::read_back(rewrite, projection.target().dimension, self.context);
-        self.context.progress.finish();
-        let (found, content_now) = found?;
-        delivery::check(&mut report, "written", &applied.sketches, &found, projection.target());
-        check_content(&mut report, "written", content, &content_now);
-        Ok(report)
     }
 
     /// The visible half: note the commit, look again with fresh eyes, report.
@@ -327,14 +310,4 @@ impl Run<'_> {
         let at = self.context.timestamp();
         self.journal.reach(state, at, &self.folder)
     }
-}
-
-fn check_content(report: &mut VerificationReport, stage: &str, before: &str, now: &str) {
-    report.check(
-        Family::Delivery,
-        format!("{stage}: texts and metadata changed"),
-        f64::from(u8::from(before != now)),
-        Relation::Equal,
-        0.0,
-    );
 }

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::exact::{ExactSearch, K};
-use super::questions::Questions;
+use super::delivery::{self, Delivered};
+use super::exact::K;
+use super::judge::{Answers, Judge};
 use super::verification::{Family, Relation, VerificationReport};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Hit, IndexWay, Metric, Rewrite};
+use crate::store::{IndexWay, Rewrite};
 
 /// How much recall a kept graph may lose against the one before.
 const TOLERANCE: f64 = 0.01;
@@ -30,70 +31,47 @@ pub struct IndexReport {
     pub rejected: Vec<(IndexWay, Option<f64>)>,
 }
 
-/// Exact neighbours of the questions on both sides.
-pub struct Judge {
-    /// What is asked.
-    pub questions: Option<Questions>,
-    /// Neighbours of the source queries among the source vectors; `None` without such queries.
-    pub source: Option<ExactSearch>,
-    /// Neighbours of the target queries among the new vectors; `None` without such queries.
-    pub target: Option<ExactSearch>,
+/// A sealed index, and what was found in it.
+pub struct Sealed {
+    /// What became of the index.
+    pub report: IndexReport,
+    /// What it answers.
+    pub answers: Answers,
+    /// Every record, read back.
+    pub found: Delivered,
 }
 
-impl Judge {
-    /// For a collection that is searched by `metric`.
-    pub fn new(questions: Option<Questions>, metric: Metric) -> Judge {
-        let source = questions
-            .as_ref()
-            .filter(|q| q.source.nrows() > 0)
-            .map(|q| ExactSearch::new(metric, q.source.view(), None));
-        let target = questions.as_ref().map(|q| ExactSearch::new(metric, q.target.view(), q.probes.as_ref()));
-        Judge { questions, source, target }
-    }
-
-    fn recall_after(&self, hits: &[Vec<Hit>]) -> Option<f64> {
-        let paired = self.questions.as_ref().map_or(0, |q| q.paired);
-        let target = self.target.as_ref()?;
-        let rows = if self.source.is_some() { paired..hits.len() } else { 0..hits.len() };
-        Some(target.recall(hits, rows))
-    }
-
-    /// Seals `rewrite` by the cheapest way that serves; returns what the sealed index found.
-    pub fn seal(
-        &self,
-        rewrite: &mut dyn Rewrite,
-        context: &Context<'_>,
-    ) -> Result<(IndexReport, Vec<Vec<Hit>>)> {
-        let recall_before = match &self.source {
-            Some(source) => {
-                let hits = rewrite.search_before(source.queries(), K)?;
-                Some(source.recall(&hits, 0..hits.len()))
-            }
-            None => None,
-        };
-        let ways = rewrite.ways();
-        let mut rejected = Vec::new();
-        for (at, way) in ways.iter().enumerate() {
-            let dearest = at + 1 == ways.len();
-            // Without a measure nothing shows that a kept graph serves.
-            if !dearest && recall_before.is_none() {
-                continue;
-            }
-            rewrite.seal(*way, context)?;
-            let hits = match &self.target {
-                Some(target) => rewrite.search(target.queries(), K)?,
-                None => Vec::new(),
-            };
-            let recall_after = self.recall_after(&hits);
-            let serves =
-                recall_before.zip(recall_after).is_some_and(|(before, after)| after >= before - TOLERANCE);
-            if dearest || serves {
-                return Ok((IndexReport { way: *way, recall_before, recall_after, rejected }, hits));
-            }
-            rejected.push((*way, recall_after));
+/// Seals `rewrite` by the cheapest way that serves: reads all back and asks each way's index.
+///
+/// `dimension`: that of the new vectors.
+pub fn seal(
+    rewrite: &mut dyn Rewrite,
+    judge: &Judge,
+    dimension: usize,
+    context: &Context<'_>,
+) -> Result<Sealed> {
+    let recall_before = judge.before(&|queries, k| rewrite.search_before(queries, k))?;
+    let ways = rewrite.ways();
+    let mut rejected = Vec::new();
+    let mut unseen = Some(judge);
+    for (at, way) in ways.iter().enumerate() {
+        let dearest = at + 1 == ways.len();
+        // Without a measure nothing shows that a kept graph serves.
+        if !dearest && recall_before.is_none() {
+            continue;
         }
-        Err(Error::new(Kind::Internal, "the store knows no way to an index"))
+        rewrite.seal(*way, context)?;
+        let found = delivery::read_back(rewrite, dimension, unseen.take(), context)?;
+        let answers = judge.after(&|queries, k| rewrite.search(queries, k))?;
+        let serves =
+            recall_before.zip(answers.recall).is_some_and(|(before, after)| after >= before - TOLERANCE);
+        if dearest || serves {
+            let report = IndexReport { way: *way, recall_before, recall_after: answers.recall, rejected };
+            return Ok(Sealed { report, answers, found });
+        }
+        rejected.push((*way, answers.recall));
     }
+    Err(Error::new(Kind::Internal, "the store knows no way to an index"))
 }
 
 /// The sealed index must find what exact search finds.
@@ -119,8 +97,10 @@ pub fn check(report: &mut VerificationReport, index: &IndexReport) {
 mod tests {
     use super::*;
     use crate::context::testing::context;
-    use crate::store::{Backup, Batch, Pass};
-    use ndarray::{Array2, ArrayView2, array};
+    use crate::migration::questions::Probes;
+    use crate::projection::HeldOut;
+    use crate::store::{Batch, Hit, Metric, Pass, Saved};
+    use ndarray::{Array1, Array2, ArrayView2};
 
     /// Ten records on a line; each way to an index finds as many of them as it is told to.
     struct Scripted {
@@ -133,22 +113,25 @@ mod tests {
         vec![(0..found).map(|i| Hit { id: i.to_string(), distance: (i * i) as f32 }).collect()]
     }
 
-    fn unused<T>() -> Result<T> {
-        Err(Error::new(Kind::Internal, "not asked for here"))
+    fn line() -> Batch {
+        let ids = (0..10).map(|i| i.to_string()).collect();
+        Batch { ids, vectors: Array2::from_shape_fn((10, 1), |(i, _)| i as f32), texts: Vec::new() }
     }
 
     impl Rewrite for Scripted {
         fn sweep_details(&self) -> serde_json::Value {
             serde_json::Value::Null
         }
-        fn back_up(&mut self, _: &mut dyn FnMut(&str, &str)) -> Result<(Backup, String)> {
-            unused()
-        }
         fn ways(&self) -> Vec<IndexWay> {
             self.ways.iter().map(|(way, _)| *way).collect()
         }
-        fn transform(&mut self, _: &dyn Pass, _: &Context<'_>) -> Result<()> {
-            unused()
+        fn transform(
+            &mut self,
+            _: &dyn Pass,
+            _: &mut dyn FnMut(&str, &str),
+            _: &Context<'_>,
+        ) -> Result<Saved> {
+            Err(Error::new(Kind::Internal, "not asked for here"))
         }
         fn search_before(&self, _: ArrayView2<f32>, _: usize) -> Result<Vec<Vec<Hit>>> {
             assert!(self.sealed.is_none(), "the index before is gone");
@@ -158,29 +141,30 @@ mod tests {
             self.sealed = self.ways.iter().find(|(w, _)| *w == way).map(|(_, found)| *found);
             Ok(())
         }
-        fn read_back(&self, _: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<String> {
-            unused()
+        fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
+            look(&line())
         }
         fn search(&self, _: ArrayView2<f32>, _: usize) -> Result<Vec<Vec<Hit>>> {
             Ok(hits(self.sealed.unwrap()))
         }
         fn commit(self: Box<Self>) -> Result<()> {
-            unused()
+            Err(Error::new(Kind::Internal, "not asked for here"))
         }
     }
 
+    /// Asks by the one held-out pair 0 and 0, or by a probe at 0.
     fn judged(before: usize, ways: &[(IndexWay, usize)], with_pairs: bool) -> (IndexReport, Option<usize>) {
-        let source = Array2::zeros((usize::from(with_pairs), 1));
-        let questions = Questions { target: array![[0.0]], source, paired: 0, probes: None };
-        let judge = Judge::new(Some(questions), Metric::L2);
-        let ids: Vec<String> = (0..10).map(|i| i.to_string()).collect();
-        let line = Array2::from_shape_fn((10, 1), |(i, _)| i as f32);
-        for exact in judge.source.iter().chain(&judge.target) {
-            exact.add(&ids, line.view()).unwrap();
-        }
+        let zero = || Array2::zeros((1, 1));
+        let training_mean = Array1::zeros(1);
+        let pairs = HeldOut { ids: vec!["0".into()], source: zero(), target: zero(), training_mean };
+        let mut judge = Judge::new(Some(&pairs).filter(|_| with_pairs), Metric::L2);
+        let probes = Probes { ids: vec!["0".into()], vectors: zero(), origin: String::new() };
+        judge.ask(Some(&probes)).unwrap();
+        judge.source.iter().for_each(|exact| exact.add(&line().ids, line().vectors.view()).unwrap());
         let mut rewrite = Scripted { ways: ways.to_vec(), before, sealed: None };
-        let (report, _) = judge.seal(&mut rewrite, &context()).unwrap();
-        (report, rewrite.sealed)
+        let sealed = seal(&mut rewrite, &judge, 1, &context()).unwrap();
+        assert_eq!((sealed.found.records, sealed.answers.own_first), (10, Some((1.0, String::new()))));
+        (sealed.report, rewrite.sealed)
     }
 
     use IndexWay::{Kept, Rebuilt, Repaired};

@@ -6,10 +6,9 @@
 use crate::error::Result;
 use crate::measure::HeldOutReport;
 use crate::projection::Projection;
-use crate::store::{Hit, Metric};
+use crate::store::Metric;
 
-use super::exact::ExactSearch;
-use super::questions::Questions;
+use super::judge::Answers;
 use super::verification::{Family, Relation, VerificationReport};
 
 /// Share of the held-out recall@1 that the whole collection must keep. A collection is harder than a
@@ -20,25 +19,23 @@ const DIRECTION_FLOOR: f64 = 0.05;
 /// How far the held-out cosine may fall below what the projection file says.
 const COSINE_SLACK: f64 = 0.005;
 
-/// The checks. `hits`: what the store's own index found for the queries of `exact`.
+/// The checks. `answers`: what the store's own index of a collection with this metric found.
 pub fn check(
     report: &mut VerificationReport,
     projection: &Projection,
-    questions: Option<&Questions>,
-    exact: Option<&ExactSearch>,
-    hits: &[Vec<Hit>],
+    metric: Metric,
+    answers: &Answers,
 ) -> Result<()> {
     check_held_out(report, projection)?;
-    match questions.and_then(|q| q.probes.as_ref()).zip(exact) {
-        Some((probes, exact)) => {
-            let asked = probes.ids.len().min(hits.len()).max(1);
+    match &answers.own_first {
+        Some((share, origin)) => {
             // By inner product a vector need not be its own best match unless all have one length.
-            let comparable = exact.metric() != Metric::Ip || projection.target().normalised == Some(true);
+            let comparable = metric != Metric::Ip || projection.target().normalised == Some(true);
             let expected = projection.header.report.value("recall_at_1").filter(|_| comparable);
             report.check(
                 Family::Meaning,
-                format!("recall@1, target-model queries ({})", probes.origin),
-                exact.own_first(hits) as f64 / asked as f64,
+                format!("recall@1, target-model queries ({origin})"),
+                *share,
                 Relation::AtLeast,
                 (expected.unwrap_or(0.0) * DIRECTION_SHARE).max(DIRECTION_FLOOR),
             );

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2};
 
+use super::exact::ExactSearch;
 use super::fingerprint::Fingerprint;
-use super::indexing::Judge;
 use super::sketch::{Sketch, Sketcher};
 use crate::error::Result;
 use crate::projection::Projection;
@@ -25,19 +25,23 @@ pub(super) struct Applied {
     pub zero_vectors: u64,
 }
 
-/// Projects, sketches and shows both sides to the judge.
+/// Projects, sketches and shows the source vectors to an exact search.
 pub(super) struct Projecting<'a> {
     vectors_of: &'a VectorsOf<'a>,
     projection: &'a Projection,
-    judge: &'a Judge,
+    exact: Option<&'a ExactSearch>,
     sketcher: Sketcher,
     applied: Mutex<Applied>,
 }
 
 impl<'a> Projecting<'a> {
-    pub fn new(vectors_of: &'a VectorsOf<'a>, projection: &'a Projection, judge: &'a Judge) -> Self {
+    pub fn new(
+        vectors_of: &'a VectorsOf<'a>,
+        projection: &'a Projection,
+        exact: Option<&'a ExactSearch>,
+    ) -> Self {
         let sketcher = Sketcher::new(projection.target().dimension);
-        Projecting { vectors_of, projection, judge, sketcher, applied: Mutex::default() }
+        Projecting { vectors_of, projection, exact, sketcher, applied: Mutex::default() }
     }
 
     pub fn finish(self) -> Applied {
@@ -56,11 +60,8 @@ impl Pass for Projecting<'_> {
             part.zero_vectors += u64::from(source.iter().all(|x| *x == 0.0));
             part.sketches.push(self.sketcher.sketch(id, target));
         }
-        if let Some(exact) = &self.judge.source {
+        if let Some(exact) = self.exact {
             exact.add(&batch.ids, batch.vectors.view())?;
-        }
-        if let Some(exact) = &self.judge.target {
-            exact.add(&batch.ids, new.view())?;
         }
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         applied.sketches.append(&mut part.sketches);

@@ -1,16 +1,16 @@
-//! Questions to a rewritten collection: true vectors of the target model, and what they were in the source space.
+//! Questions to a rewritten collection: true vectors of the target model, of records of this very collection.
 
 use std::collections::HashMap;
 
-use ndarray::{Array2, Axis, concatenate, s};
+use ndarray::{Array2, Axis};
 
 use crate::context::Context;
 use crate::embed::{Embedder, Role};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::projection::{Projection, text_key};
 
 /// Queries asked at most.
-const QUERIES: usize = 100;
+pub(super) const QUERIES: usize = 100;
 /// Records whose text is embedded with the target model, where that model can run here.
 const EMBEDDED_PROBES: usize = 100;
 
@@ -21,8 +21,6 @@ pub struct Probes {
     pub ids: Vec<String>,
     /// One row each.
     pub vectors: Array2<f32>,
-    /// Rows of the held-out pairs that they are, if they are such.
-    pub rows: Option<Vec<usize>>,
     /// Where they came from, in words.
     pub origin: String,
 }
@@ -83,7 +81,6 @@ impl<'a> ProbeCollector<'a> {
                 vectors: held_out.target.select(Axis(0), &rows),
                 origin: format!("{} held-out pairs whose texts are in the collection", rows.len()),
                 ids: self.matched.into_iter().map(|(id, _)| id).collect(),
-                rows: Some(rows),
             }));
         }
         let Some(model) = target_model.filter(|_| !self.texts.is_empty()) else { return Ok(None) };
@@ -95,49 +92,6 @@ impl<'a> ProbeCollector<'a> {
             vectors,
             origin: format!("{} records, their texts embedded now with the target model", texts.len()),
             ids: self.texts.into_iter().map(|(id, _)| id).collect(),
-            rows: None,
         }))
-    }
-}
-
-/// What the index before and the index after are asked.
-pub struct Questions {
-    /// Queries in the target space; the first are the probes.
-    pub target: Array2<f32>,
-    /// What the queries from [`Questions::paired`] on are in the source space, row by row.
-    pub source: Array2<f32>,
-    /// First row of [`Questions::target`] that has a counterpart.
-    pub paired: usize,
-    /// The probes.
-    pub probes: Option<Probes>,
-}
-
-impl Questions {
-    /// Probes first, then held-out pairs; `None` if there are neither.
-    ///
-    /// # Errors
-    /// [`Kind::Mismatch`] if the probes are not in the target space.
-    pub fn new(probes: Option<Probes>, projection: &Projection) -> Result<Option<Questions>> {
-        let matched = probes.as_ref().and_then(|p| p.rows.clone());
-        let Some(held_out) = &projection.held_out else {
-            return Ok(probes.map(|probes| Questions {
-                target: probes.vectors.slice(s![..probes.vectors.nrows().min(QUERIES), ..]).to_owned(),
-                source: Array2::zeros((0, projection.source().dimension)),
-                paired: probes.vectors.nrows().min(QUERIES),
-                probes: Some(probes),
-            }));
-        };
-        let mut rows = matched.clone().unwrap_or_default();
-        let taken: std::collections::HashSet<usize> = rows.iter().copied().collect();
-        rows.extend((0..held_out.target.nrows()).filter(|row| !taken.contains(row)));
-        rows.truncate(QUERIES);
-        let (source, target) =
-            (held_out.source.select(Axis(0), &rows), held_out.target.select(Axis(0), &rows));
-        let Some(embedded) = probes.as_ref().filter(|_| matched.is_none()) else {
-            return Ok(Some(Questions { target, source, paired: 0, probes }));
-        };
-        let target = concatenate(Axis(0), &[embedded.vectors.view(), target.view()])
-            .map_err(|e| Error::new(Kind::Mismatch, "probes are not of the target's dimension").because(e))?;
-        Ok(Some(Questions { target, source, paired: embedded.vectors.nrows(), probes }))
     }
 }

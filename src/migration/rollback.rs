@@ -125,8 +125,7 @@ pub fn rollback(
     store.restore(&backup, since)?;
     journal.reach(State::RolledBack, context.timestamp(), &folder)?;
     let verification = check_restored(store, &journal, &changes, context)?;
-    let description = store.describe()?;
-    let collection = find_collection(&description, &journal.plan.collection_id, None)?;
+    let collection = &store.collection(&journal.plan.collection_id)?;
     Ok(RollbackReport {
         migration: journal.migration.clone(),
         collection: collection.name.clone(),
@@ -186,8 +185,7 @@ fn check_restored(
     changes: &Changes,
     context: &Context<'_>,
 ) -> Result<VerificationReport> {
-    let description = store.describe()?;
-    let collection = find_collection(&description, &journal.plan.collection_id, None)?;
+    let collection = &store.collection(&journal.plan.collection_id)?;
     let mut report = VerificationReport::default();
     let found = Mutex::new((0u64, Fingerprint::default()));
     context.progress.start("verifying", Some(collection.count), "records");

@@ -8,11 +8,11 @@ use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 use crate::projection::Projection;
 use crate::space::Space;
-use crate::store::{Changes, VectorStore, find_collection};
+use crate::store::{Changes, VectorStore};
 
-use super::exact::{ExactSearch, K};
 use super::journal::{Journal, State};
-use super::questions::{ProbeCollector, Questions};
+use super::judge::Judge;
+use super::questions::ProbeCollector;
 use super::sketch::{self, Sketch};
 use super::verification::{Family, Relation, VerificationReport};
 use super::{BATCH, PROJECTION, SKETCHES, delivery, indexing, meaning};
@@ -60,8 +60,7 @@ pub fn verify(
         options.namespace.as_deref(),
         options.migration.as_deref(),
     )?;
-    let description = store.describe()?;
-    let collection = find_collection(&description, &journal.plan.collection_id, None)?;
+    let collection = &store.collection(&journal.plan.collection_id)?;
     let (projection, _) = Projection::load(&folder.join(PROJECTION))?;
     let put = sketch::from_bytes(&files::read_at_most(&folder.join(SKETCHES), 1 << 34)?)?;
     let changes = match &journal.backup {
@@ -79,14 +78,13 @@ pub fn verify(
             }
         }
     }
-    let questions = Questions::new(probes.finish(&projection, target_model, context)?, &projection)?;
-    let exact =
-        questions.as_ref().map(|q| ExactSearch::new(collection.metric, q.target.view(), q.probes.as_ref()));
+    let mut judge = Judge::new(projection.held_out.as_ref(), collection.metric);
+    judge.ask(probes.finish(&projection, target_model, context)?.as_ref())?;
 
     context.progress.start("verifying", Some(collection.count), "records");
     let mut records = store.records(collection, false)?;
     let dimension = projection.target().dimension;
-    let found = delivery::read(records.as_mut(), dimension, exact.as_ref(), u64::MAX, context)?;
+    let found = delivery::read(records.as_mut(), dimension, Some(&judge), u64::MAX, context)?;
     context.progress.finish();
 
     let mut report = VerificationReport::default();
@@ -121,13 +119,10 @@ pub fn verify(
             0.0,
         );
     }
-    let hits = match &exact {
-        Some(exact) => store.search(collection, exact.queries(), K)?,
-        None => Vec::new(),
-    };
-    meaning::check(&mut report, &projection, questions.as_ref(), exact.as_ref(), &hits)?;
+    let answers = judge.after(&|queries, k| store.search(collection, queries, k))?;
+    meaning::check(&mut report, &projection, collection.metric, &answers)?;
     if let Some(mut index) = journal.index.clone() {
-        index.recall_after = exact.as_ref().map(|exact| exact.recall(&hits, 0..hits.len()));
+        index.recall_after = answers.recall;
         indexing::check(&mut report, &index);
     }
     Ok(Verified {

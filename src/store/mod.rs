@@ -21,7 +21,7 @@ use crate::space::Space;
 pub use backup::{Backup, BackupFile, Changes, Since};
 pub use examination::{Examination, Finding, Severity};
 pub use find::find_collection;
-pub use rewriting::{BackupChoice, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget};
+pub use rewriting::{BackupChoice, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget, Saved};
 
 /// How a store measures closeness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +144,14 @@ pub trait Records {
 pub trait VectorStore {
     /// What is there, without reading a vector.
     fn describe(&self) -> Result<StoreDescription>;
+
+    /// One collection by its id, as [`VectorStore::describe`] has it.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`](crate::error::Kind::NotFound) if it is not there (any more).
+    fn collection(&self, id: &str) -> Result<Collection> {
+        Ok(find_collection(&self.describe()?, id, None)?.clone())
+    }
 
     /// What the store can do.
     fn capabilities(&self) -> Capabilities;

@@ -49,6 +49,16 @@ pub enum IndexChoice {
     Rebuild,
 }
 
+/// What was saved before anything became visible.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// What a restore needs.
+    pub backup: Backup,
+    /// SHA-256 (hexadecimal) over ids, texts and metadata. See
+    /// [`VectorStore::content_digest`](super::VectorStore::content_digest).
+    pub content: String,
+}
+
 /// How an index over the new vectors came about, cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,32 +87,35 @@ pub trait Rewrite {
     /// journal before the first byte of the rewrite.
     fn sweep_details(&self) -> serde_json::Value;
 
-    /// Saves what a restore needs into the target's folder, durably, and on the way shows id and text of every
-    /// record that has a text, in key order. Returns the backup and the SHA-256 (hexadecimal) over ids, texts and
-    /// metadata. See [`VectorStore::content_digest`](super::VectorStore::content_digest).
-    fn back_up(&mut self, look: &mut dyn FnMut(&str, &str)) -> Result<(Backup, String)>;
-
     /// The ways to an index that [`RewriteTarget::index`] and the state of the collection leave open,
     /// cheapest first; never empty.
     fn ways(&self) -> Vec<IndexWay>;
 
-    /// Sends every record through `pass`. Memory does not grow with the vectors unless the only way
-    /// is to build an index of them.
-    fn transform(&mut self, pass: &dyn Pass, context: &Context<'_>) -> Result<()>;
+    /// Sends every record through `pass`, and meanwhile saves what a restore needs into the target's folder,
+    /// durably. Memory does not grow with the vectors unless the only way is to build an index of them.
+    ///
+    /// `look` is shown id and text of every record that has a text, in key order. From here to the commit
+    /// no statement can be made that writes to ids, texts or metadata.
+    fn transform(
+        &mut self,
+        pass: &dyn Pass,
+        look: &mut dyn FnMut(&str, &str),
+        context: &Context<'_>,
+    ) -> Result<Saved>;
 
     /// Searches the index as it was before. Possible until [`Rewrite::seal`].
     fn search_before(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>>;
 
-    /// Makes the index by `way` and every new file durable; still invisible. May be called again with a dearer way.
+    /// Makes the index by `way`; still invisible. May be called again with a dearer way.
     fn seal(&mut self, way: IndexWay, context: &Context<'_>) -> Result<()>;
 
     /// Reads back what [`Rewrite::commit`] will make visible: each record once, in batches, in no fixed order, from
-    /// several threads at once. Returns the SHA-256 as [`Rewrite::back_up`] gives it, of what will be visible.
-    fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<String>;
+    /// several threads at once.
+    fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()>;
 
     /// Searches the sealed index as the store will. See [`VectorStore::search`](super::VectorStore::search).
     fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>>;
 
-    /// Makes the new vectors visible in one instant and stamps the space.
+    /// Makes every new file durable, then the new vectors visible in one instant, and stamps the space.
     fn commit(self: Box<Self>) -> Result<()>;
 }

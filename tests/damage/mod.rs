@@ -146,8 +146,7 @@ fn rewrite(
         backup: store::BackupChoice::Rows,
     };
     if let Ok(mut rewrite) = store.rewrite(collection, &target)
-        && rewrite.back_up(&mut |_, _| {}).is_ok()
-        && rewrite.transform(&Three, context).is_ok()
+        && rewrite.transform(&Three, &mut |_, _| {}, context).is_ok()
     {
         for way in rewrite.ways() {
             if rewrite.seal(way, context).is_ok() {

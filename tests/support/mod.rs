@@ -178,16 +178,15 @@ pub fn rewrite_as(store: &mut dyn VectorStore, collection: &Collection, target: 
     let digest = store.content_digest(collection).expect("digest");
     let mut rewrite = store.rewrite(collection, target).expect("free");
     let mut texts = 0;
-    let (backup, saved) = rewrite.back_up(&mut |_, _| texts += 1).expect("backup");
-    assert_eq!((saved, texts), (digest.clone(), collection.texts));
     let pass = Mapping::new(map);
-    rewrite.transform(&pass, &context()).expect("transformed");
+    let saved = rewrite.transform(&pass, &mut |_, _| texts += 1, &context()).expect("transformed");
+    assert_eq!((saved.content, texts), (digest.clone(), collection.texts));
     let Mapping { vectors, sources, .. } = pass;
     let (sources, vectors) = (sources.into_inner().expect("sources"), vectors.into_inner().expect("vectors"));
     let way = *rewrite.ways().last().expect("a way");
     rewrite.seal(way, &context()).expect("sealed");
     let count = AtomicUsize::new(0);
-    let content = rewrite
+    rewrite
         .read_back(&|batch| {
             for (id, found) in batch.ids.iter().zip(batch.vectors.outer_iter()) {
                 assert!(near(&found.to_vec(), &vectors[id], 1e-6), "{id}");
@@ -197,10 +196,9 @@ pub fn rewrite_as(store: &mut dyn VectorStore, collection: &Collection, target: 
         })
         .expect("readable");
     assert_eq!(count.into_inner(), vectors.len());
-    assert_eq!(content, digest);
     rewrite.commit().expect("committed");
     assert_eq!(store.content_digest(collection).expect("digest"), digest);
-    Rewritten { sources, vectors, backup }
+    Rewritten { sources, vectors, backup: saved.backup }
 }
 
 /// Whether no component differs by more than `share` of the largest.

@@ -17,19 +17,11 @@ use super::stamp;
 use super::traces::{ROWS, Traces};
 use crate::error::{Error, Result};
 use crate::platform::files;
-use crate::store::{Backup, BackupFile};
-
-/// What was saved.
-pub(super) struct Saved {
-    pub backup: Backup,
-    /// Of ids, texts and metadata.
-    pub digest: String,
-    /// Files of the database that have to stay open as long as its lock is held.
-    pub open: Vec<File>,
-}
+use crate::store::{Backup, BackupFile, Saved};
 
 /// Writes the rows into `<folder>/backup/` and describes them together with the index files. `look` sees id and text
-/// of every record that has one. `full`: besides, a whole copy of the database.
+/// of every record that has one. `full`: besides, a whole copy of the database, whose files come with the description:
+/// they have to stay open as long as its lock is held.
 pub(super) fn write(
     connection: &Connection,
     store: &Path,
@@ -38,7 +30,7 @@ pub(super) fn write(
     traces: &Traces,
     full: bool,
     look: &mut dyn FnMut(&str, &str),
-) -> Result<Saved> {
+) -> Result<(Saved, Vec<File>)> {
     let folder = traces.backup(store);
     files::create_folder(&folder)?;
     let index: Vec<PathBuf> = match snapshot.index() {
@@ -54,7 +46,7 @@ pub(super) fn write(
         let saved = save_rows(connection, &rows, release, snapshot, look);
         (hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), saved)
     });
-    let digest = saved?;
+    let content = saved?;
     let mut kept = vec![describe(&rows, relative(store, &rows))?];
     kept.extend(hashed?);
     let mut open = Vec::new();
@@ -71,7 +63,7 @@ pub(super) fn write(
         files: kept,
         details: traces.to_json(),
     };
-    Ok(Saved { backup, digest, open })
+    Ok((Saved { backup, content }, open))
 }
 
 /// `path` as the store sees it: relative if it lies below.

@@ -69,6 +69,29 @@ impl Ids {
     }
 }
 
+/// Record ids one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Listed {
+    pub fn push(&mut self, id: &str) {
+        self.text.push_str(id);
+        self.ends.push(self.text.len());
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().filter_map(move |end| self.text.get(std::mem::replace(&mut start, *end)..*end))
+    }
+}
+
 fn hash(id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);

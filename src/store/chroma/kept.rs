@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use ndarray::Array2;
 use rayon::prelude::*;
 use rusqlite::Connection;
 
@@ -15,7 +16,8 @@ use super::source::{self, Block};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::hnsw;
-use crate::platform::{bytes as as_bytes, files};
+use crate::platform::bytes as as_bytes;
+use crate::platform::files::{self, Syncing};
 use crate::store::{Metric, Pass};
 
 /// New vectors inside a copy of the elements of the index; those of the queue beside it.
@@ -26,23 +28,16 @@ pub(super) struct Kept {
     /// By element.
     labels: Vec<u64>,
     lengths: Vec<f32>,
+    /// The elements, on their way to the disk.
+    syncing: Option<Syncing>,
     /// Rows of the queue and their new vectors.
     pub tail: Vec<(i64, Vec<u8>)>,
 }
 
 impl Kept {
-    /// Sends every record through `pass` and writes the elements into `folder`.
-    pub fn transform(
-        snapshot: &Snapshot,
-        connection: &Connection,
-        folder: &Path,
-        pass: &dyn Pass,
-        dimension: usize,
-        context: &Context<'_>,
-    ) -> Result<Kept> {
-        let Some(index) = snapshot.index() else {
-            return Err(Error::new(Kind::Internal, "there is no graph to keep"));
-        };
+    /// For the elements of the index, to be written into `folder`.
+    pub fn new(snapshot: &Snapshot, folder: &Path, dimension: usize) -> Result<Kept> {
+        let index = kept_index(snapshot)?;
         files::create_folder(folder)?;
         let path = folder.join(index::LEVEL0);
         let level0 = File::options()
@@ -52,43 +47,52 @@ impl Kept {
             .write(true)
             .open(&path)
             .map_err(|e| Error::io("write", &path, e))?;
-        let header = Header { dimension, capacity: index.header().count, ..*index.header() };
+        Ok(Kept {
+            folder: folder.to_path_buf(),
+            level0,
+            header: Header { dimension, capacity: index.header().count, ..*index.header() },
+            labels: Vec::new(),
+            lengths: Vec::new(),
+            syncing: None,
+            tail: Vec::new(),
+        })
+    }
+
+    /// Sends the records of the index through `pass`, block by block from several threads at once.
+    pub fn take_index(&mut self, snapshot: &Snapshot, pass: &dyn Pass, context: &Context<'_>) -> Result<()> {
+        let index = kept_index(snapshot)?;
+        let path = self.folder.join(index::LEVEL0);
         let blocks: Vec<_> = index.blocks().collect();
         let parts: Vec<_> = blocks
             .into_par_iter()
-            .map(|(first, count)| {
+            .map_init(Buffers::default, |buffers, (first, count)| {
                 context.check()?;
-                let block = Block::read(snapshot, index, first, count)?;
-                let (bytes, lengths, labels) = exchange(snapshot, index, &header, &block, pass)?;
-                files::write_all_at(&level0, &bytes, u64::from(first) * header.element_bytes())
+                let block = Block::read(snapshot, index, first, count, &mut buffers.source)?;
+                let (lengths, labels) = exchange(snapshot, index, &self.header, &block, buffers, pass)?;
+                let at = u64::from(first) * self.header.element_bytes();
+                files::write_all_at(&self.level0, &buffers.target, at)
                     .map_err(|e| Error::io("write", &path, e))?;
                 context.progress.advance(block.live.len() as u64);
                 Ok((lengths, labels))
             })
             .collect::<Result<_>>()?;
+        // What waits in the queue changes little of it.
+        self.syncing = Some(files::begin_sync(&self.level0, &path)?);
         let (lengths, labels): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        let mut kept = Kept {
-            folder: folder.to_path_buf(),
-            level0,
-            header,
-            labels: labels.concat(),
-            lengths: lengths.concat(),
-            tail: Vec::new(),
-        };
-        kept.take_queue(snapshot, index, connection, pass, context)?;
-        Ok(kept)
+        (self.lengths, self.labels) = (lengths.concat(), labels.concat());
+        Ok(())
     }
 
     /// New vectors of the records that wait in the queue. Where the index holds an earlier vector of one,
     /// the new one goes there too.
-    fn take_queue(
+    pub fn take_queue(
         &mut self,
         snapshot: &Snapshot,
-        index: &Index,
         connection: &Connection,
         pass: &dyn Pass,
         context: &Context<'_>,
     ) -> Result<()> {
+        let index = kept_index(snapshot)?;
         let cosine = snapshot.entry.settings.metric == Metric::Cosine;
         for batch in source::waiting(snapshot, connection) {
             context.check()?;
@@ -114,9 +118,7 @@ impl Kept {
 
     /// Links that serve the new vectors better: one pass over what is two steps away.
     pub fn repair(&self, snapshot: &Snapshot, context: &Context<'_>) -> Result<()> {
-        let Some(index) = snapshot.index() else {
-            return Err(Error::new(Kind::Internal, "there is no graph to repair"));
-        };
+        let index = kept_index(snapshot)?;
         let metric = snapshot.entry.settings.metric;
         let path = self.folder.join(index::LEVEL0);
         let bytes = self.header.count.saturating_mul(self.header.element_bytes());
@@ -143,13 +145,11 @@ impl Kept {
         Ok(())
     }
 
-    /// Writes the other files and makes all durable.
-    pub fn write(&self, snapshot: &Snapshot, form: Form) -> Result<()> {
-        let Some(index) = snapshot.index() else {
-            return Err(Error::new(Kind::Internal, "there is no graph to keep"));
-        };
-        let path = self.folder.join(index::LEVEL0);
-        files::sync(&self.level0, &path)?;
+    /// Writes the other files, durably; the elements are on their way to the disk until the returned is finished.
+    pub fn write(&mut self, snapshot: &Snapshot, form: Form) -> Result<Syncing> {
+        let index = kept_index(snapshot)?;
+        self.syncing.take().map_or(Ok(()), Syncing::finish)?;
+        let syncing = files::begin_sync(&self.level0, &self.folder.join(index::LEVEL0))?;
         files::write_atomically(&self.folder.join(index::LENGTHS), |out| {
             self.lengths.iter().try_for_each(|length| out.write_all(&length.to_le_bytes()))
         })?;
@@ -168,7 +168,8 @@ impl Kept {
             dimension: self.header.dimension,
             form,
         };
-        files::write_atomically(&self.folder.join(index::METADATA), |out| pickle_write::write(out, &named))
+        files::write_atomically(&self.folder.join(index::METADATA), |out| pickle_write::write(out, &named))?;
+        Ok(syncing)
     }
 
     pub fn dimension(&self) -> usize {
@@ -213,64 +214,69 @@ impl Kept {
     }
 }
 
-/// The bytes of a block with its new vectors, their lengths and the labels.
+fn kept_index(snapshot: &Snapshot) -> Result<&Index> {
+    snapshot.index().ok_or_else(|| Error::new(Kind::Internal, "there is no graph to keep"))
+}
+
+/// Bytes of one block at a time, used again for the next.
+#[derive(Default)]
+struct Buffers {
+    source: Vec<u8>,
+    target: Vec<u8>,
+}
+
+/// Fills `buffers.target` with the elements of a block (in `buffers.source`), their vectors exchanged; returns lengths
+/// and labels.
 fn exchange(
     snapshot: &Snapshot,
     index: &Index,
     header: &Header,
     block: &Block,
+    buffers: &mut Buffers,
     pass: &dyn Pass,
-) -> Result<(Vec<u8>, Vec<f32>, Vec<u64>)> {
+) -> Result<(Vec<f32>, Vec<u64>)> {
     let cosine = snapshot.entry.settings.metric == Metric::Cosine;
-    let (size, from) = (header.element_bytes() as usize, header.vector_offset() as usize);
-    let stride = index.header().element_bytes() as usize;
-    let elements = block.bytes.len() / stride.max(1);
-    let mut bytes = vec![0; elements * size];
-    let mut lengths = vec![0.0; elements];
+    let dimension = header.dimension;
+    let mut new = pass.vectors(&block.batch)?;
+    source::expect_shape(&new, block.live.len(), dimension)?;
+    let mut unowned = match block.unowned.is_empty() {
+        true => Array2::zeros((0, dimension)),
+        false => pass.unowned(block.unowned_vectors.view())?,
+    };
+    source::expect_shape(&unowned, block.unowned.len(), dimension)?;
+    let mut live = rows(&mut new)?.zip(&block.batch.ids);
+    let mut others = rows(&mut unowned)?;
+
+    let (stride, from) = (index.header().element_bytes() as usize, header.vector_offset() as usize);
+    let elements = buffers.source.len() / stride.max(1);
+    buffers.target.clear();
+    buffers.target.reserve(elements * header.element_bytes() as usize);
+    let mut lengths = Vec::with_capacity(elements);
     let mut labels = Vec::with_capacity(elements);
-    for ((element, source), target) in
-        (block.first..).zip(block.bytes.chunks_exact(stride)).zip(bytes.chunks_exact_mut(size))
-    {
-        let (links, label) = (source.get(..from).unwrap_or_default(), index::label(source));
-        if let Some(place) = target.get_mut(..from) {
-            place.copy_from_slice(links);
+    for (element, source) in (block.first..).zip(buffers.source.chunks_exact(stride)) {
+        let (vector, id) = match snapshot.is_live(element) {
+            true => live.next().map(|(vector, id)| (vector, id.as_str())),
+            false => others.next().map(|vector| (vector, "")),
         }
-        if let Some(place) = target.last_chunk_mut::<8>() {
-            *place = label.to_le_bytes();
-        }
-        labels.push(label);
-        let id = index.ids().id(element);
-        if !snapshot.is_live(element)
-            && !id.is_some_and(|id| snapshot.is_waiting(id))
-            && let Some(flags) = target.get_mut(2)
-        {
+        .ok_or_else(|| Error::new(Kind::Internal, "fewer new vectors than elements"))?;
+        let is_waiting = || index.ids().id(element).is_some_and(|id| snapshot.is_waiting(id));
+        let is_gone = !snapshot.is_live(element) && !is_waiting();
+        lengths.push(source::into_index(cosine, id, vector)?);
+        labels.push(index::label(source));
+        let start = buffers.target.len();
+        buffers.target.extend_from_slice(source.get(..from).unwrap_or_default());
+        if let Some(flags) = buffers.target.get_mut(start + 2).filter(|_| is_gone) {
             *flags |= 1;
         }
+        buffers.target.extend_from_slice(&as_bytes::of_f32(vector));
+        buffers.target.extend_from_slice(&index::label(source).to_le_bytes());
     }
-    let mut place = |element: u32, id: &str, vector: ndarray::ArrayView1<'_, f32>| -> Result<()> {
-        let mut vector = vector.to_vec();
-        let length = source::into_index(cosine, id, &mut vector)?;
-        let row = (element - block.first) as usize;
-        if let Some(place) = lengths.get_mut(row) {
-            *place = length;
-        }
-        let at = row * size + from;
-        if let Some(target) = bytes.get_mut(at..at + 4 * vector.len()) {
-            target.copy_from_slice(&as_bytes::of_f32(&vector));
-        }
-        Ok(())
-    };
-    let new = pass.vectors(&block.batch)?;
-    source::expect_shape(&new, block.live.len(), header.dimension)?;
-    for ((element, id), vector) in block.live.iter().zip(&block.batch.ids).zip(new.outer_iter()) {
-        place(*element, id, vector)?;
-    }
-    if !block.unowned.is_empty() {
-        let new = pass.unowned(block.unowned_vectors.view())?;
-        source::expect_shape(&new, block.unowned.len(), header.dimension)?;
-        for (element, vector) in block.unowned.iter().zip(new.outer_iter()) {
-            place(*element, "", vector)?;
-        }
-    }
-    Ok((bytes, lengths, labels))
+    Ok((lengths, labels))
+}
+
+fn rows(vectors: &mut Array2<f32>) -> Result<std::slice::ChunksExactMut<'_, f32>> {
+    let dimension = vectors.ncols().max(1);
+    let all = vectors.as_slice_mut();
+    let all = all.ok_or_else(|| Error::new(Kind::Internal, "new vectors do not lie row by row"))?;
+    Ok(all.chunks_exact_mut(dimension))
 }

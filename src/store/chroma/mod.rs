@@ -16,6 +16,7 @@ mod doctor_index;
 mod doctor_records;
 mod embedding_function;
 mod fold;
+mod guard;
 mod hnsw_files;
 mod ids;
 mod index;
@@ -112,6 +113,11 @@ impl VectorStore for ChromaStore {
         })
     }
 
+    fn collection(&self, id: &str) -> Result<Collection> {
+        let (connection, release) = self.read()?;
+        self.describe_collection(&connection, catalog::find(&connection, release, id)?)
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             in_place: true,
@@ -143,7 +149,7 @@ impl VectorStore for ChromaStore {
     fn each(&self, collection: &Collection, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
         let (connection, release) = self.read()?;
         let snapshot = self.snapshot(&connection, release, collection)?;
-        source::each(&snapshot, &connection, look, || Ok(()))
+        source::each(&snapshot, &connection, look)
     }
 
     fn content_digest(&self, collection: &Collection) -> Result<String> {
@@ -196,7 +202,8 @@ impl VectorStore for ChromaStore {
         collection: &Collection,
         target: &RewriteTarget,
     ) -> Result<Box<dyn Rewrite + 'a>> {
-        let (connection, release) = self.lock(false)?;
+        let (mut connection, release) = self.lock(false)?;
+        guard::install(&mut connection)?;
         let entry = catalog::find(&connection, release, &collection.id)?;
         if let Some(why) = &entry.unsupported {
             return Err(unsupported(&entry.name, why));

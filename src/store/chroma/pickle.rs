@@ -5,7 +5,6 @@
 //! Every opcode costs from a budget set by the number of records, so memory is bounded.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use crate::error::{Error, Kind, Result};
 
@@ -28,12 +27,12 @@ pub(super) struct IndexMetadata {
     pub labels: Vec<(String, u64)>,
 }
 
-#[derive(Clone)]
-enum Value {
+#[derive(Clone, Copy)]
+enum Value<'a> {
     Mark,
     None,
     Int(i64),
-    Text(Rc<str>),
+    Text(&'a str),
     EmptyTuple,
     Class,
     /// An entry of the arena; an instance is its dict.
@@ -41,10 +40,13 @@ enum Value {
 }
 
 #[derive(Default)]
-struct Machine {
-    stack: Vec<Value>,
-    memo: HashMap<u32, Value>,
-    dicts: Vec<Vec<(Value, Value)>>,
+struct Machine<'a> {
+    stack: Vec<Value<'a>>,
+    /// Slots are given out one by one, so that most are in order ...
+    memo: Vec<Value<'a>>,
+    /// ... and any other here.
+    others: HashMap<u32, Value<'a>>,
+    dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
 }
 
 /// Reads a pickle of an index that holds at most `records` records.
@@ -60,7 +62,7 @@ pub(super) fn read(bytes: &[u8], records: u64) -> Result<IndexMetadata> {
     let mut has_labels = false;
     for (key, value) in fields {
         let Value::Text(key) = key else { return Err(damaged("has a field whose name is no text")) };
-        match (&**key, value) {
+        match (*key, value) {
             ("dimensionality" | "max_seq_id", Value::None) => {}
             ("dimensionality", Value::Int(n)) => found.dimensionality = Some(natural(*n)?),
             ("total_elements_added", Value::Int(n)) => found.total_elements_added = natural(*n)?,
@@ -79,26 +81,27 @@ pub(super) fn read(bytes: &[u8], records: u64) -> Result<IndexMetadata> {
     Ok(found)
 }
 
-fn labels(entries: &[(Value, Value)]) -> Result<Vec<(String, u64)>> {
-    let mut seen = std::collections::HashSet::with_capacity(entries.len());
+fn labels(entries: &[(Value<'_>, Value<'_>)]) -> Result<Vec<(String, u64)>> {
     let mut ids = std::collections::HashSet::with_capacity(entries.len());
-    entries
-        .iter()
-        .map(|(id, label)| match (id, label) {
-            (Value::Text(id), Value::Int(label)) => {
-                let label = natural(*label)?;
-                if !seen.insert(label) || !ids.insert(id.clone()) {
-                    return Err(damaged("gives an id or a label twice"));
-                }
-                Ok((id.to_string(), label))
-            }
-            _ => Err(damaged("maps something else than an id to a label")),
-        })
-        .collect()
+    let mut labels = Vec::with_capacity(entries.len());
+    let mut twice = false;
+    for (id, label) in entries {
+        let (Value::Text(id), Value::Int(label)) = (id, label) else {
+            return Err(damaged("maps something else than an id to a label"));
+        };
+        twice |= !ids.insert(*id);
+        labels.push(((*id).to_owned(), natural(*label)?));
+    }
+    let mut sorted: Vec<u64> = labels.iter().map(|(_, label)| *label).collect();
+    sorted.sort_unstable();
+    if twice || sorted.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+        return Err(damaged("gives an id or a label twice"));
+    }
+    Ok(labels)
 }
 
-impl Machine {
-    fn run(&mut self, bytes: &[u8], records: u64) -> Result<Value> {
+impl<'a> Machine<'a> {
+    fn run(&mut self, bytes: &'a [u8], records: u64) -> Result<Value<'a>> {
         let mut input = Input(bytes);
         let mut budget = records.saturating_mul(OPCODES_PER_RECORD).saturating_add(OPCODES_FREE);
         loop {
@@ -137,9 +140,8 @@ impl Machine {
                     self.push_text(input.text(length)?);
                 }
                 0x94 => {
-                    let slot =
-                        u32::try_from(self.memo.len()).map_err(|_| damaged("has too many memo entries"))?;
-                    self.remember(slot)?;
+                    let slots = self.memo.len() + self.others.len();
+                    self.remember(u32::try_from(slots).map_err(|_| damaged("has too many memo entries"))?)?;
                 }
                 b'q' => {
                     let slot = u32::from(input.byte()?);
@@ -162,7 +164,7 @@ impl Machine {
                     self.class(module, name)?;
                 }
                 0x93 => match (self.pop()?, self.pop()?) {
-                    (Value::Text(name), Value::Text(module)) => self.class(&module, &name)?,
+                    (Value::Text(name), Value::Text(module)) => self.class(module, name)?,
                     _ => return Err(damaged("names a class by something else than text")),
                 },
                 0x81 => match (self.pop()?, self.pop()?) {
@@ -197,23 +199,30 @@ impl Machine {
         self.stack.push(Value::Int(value));
     }
 
-    fn push_text(&mut self, text: &str) {
-        self.stack.push(Value::Text(text.into()));
+    fn push_text(&mut self, text: &'a str) {
+        self.stack.push(Value::Text(text));
     }
 
-    fn pop(&mut self) -> Result<Value> {
+    fn pop(&mut self) -> Result<Value<'a>> {
         self.stack.pop().ok_or_else(|| damaged("takes a value that was never given"))
     }
 
     fn remember(&mut self, slot: u32) -> Result<()> {
-        let top = self.stack.last().ok_or_else(|| damaged("remembers nothing"))?;
-        self.memo.insert(slot, top.clone());
+        let top = *self.stack.last().ok_or_else(|| damaged("remembers nothing"))?;
+        if slot as usize == self.memo.len() {
+            self.others.remove(&slot);
+            self.memo.push(top);
+        } else if let Some(place) = self.memo.get_mut(slot as usize) {
+            *place = top;
+        } else {
+            self.others.insert(slot, top);
+        }
         Ok(())
     }
 
     fn recall(&mut self, slot: u32) -> Result<()> {
-        let value = self.memo.get(&slot).ok_or_else(|| damaged("recalls what it never remembered"))?;
-        self.stack.push(value.clone());
+        let value = self.memo.get(slot as usize).or_else(|| self.others.get(&slot));
+        self.stack.push(*value.ok_or_else(|| damaged("recalls what it never remembered"))?);
         Ok(())
     }
 
@@ -225,7 +234,7 @@ impl Machine {
         Ok(())
     }
 
-    fn entry(&mut self, key: Value, value: Value) -> Result<()> {
+    fn entry(&mut self, key: Value<'a>, value: Value<'a>) -> Result<()> {
         match self.stack.last() {
             Some(Value::Dict(at)) => {
                 if let Some(entries) = self.dicts.get_mut(*at) {
@@ -243,12 +252,12 @@ impl Machine {
             .iter()
             .rposition(|value| matches!(value, Value::Mark))
             .ok_or_else(|| damaged("sets items that were never given"))?;
-        let mut items = self.stack.split_off(mark).into_iter().skip(1);
-        while let Some(key) = items.next() {
-            let value = items.next().ok_or_else(|| damaged("sets a key without a value"))?;
-            self.entry(key, value)?;
+        let items = self.stack.split_off(mark);
+        let (pairs, rest) = items.get(1..).unwrap_or_default().as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(damaged("sets a key without a value"));
         }
-        Ok(())
+        pairs.iter().try_for_each(|[key, value]| self.entry(*key, *value))
     }
 }
 

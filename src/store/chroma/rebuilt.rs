@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use rusqlite::Connection;
 
-use super::index::{self, Index};
+use super::index;
 use super::index_write;
 use super::kept::Kept;
 use super::pickle_write::Form;
@@ -21,6 +21,7 @@ use crate::store::{Metric, Pass};
 /// The new vectors of all live records as the index wants them, row by row.
 pub(super) struct Rebuilt {
     ids: Vec<String>,
+    count: usize,
     vectors: VectorBuffer,
     /// Lengths before normalising; zeros where the metric does not normalise.
     lengths: Vec<f32>,
@@ -28,20 +29,22 @@ pub(super) struct Rebuilt {
 }
 
 impl Rebuilt {
-    /// Sends every record through `pass`: first those in the index, as they lie there, then those in the queue.
-    pub fn transform(
-        snapshot: &Snapshot,
-        connection: &Connection,
-        pass: &dyn Pass,
-        dimension: usize,
-        context: &Context<'_>,
-    ) -> Result<Rebuilt> {
+    /// Room for all records of a snapshot.
+    pub fn new(snapshot: &Snapshot, dimension: usize) -> Result<Rebuilt> {
         let count = snapshot.count as usize;
-        let cosine = snapshot.entry.settings.metric == Metric::Cosine;
-        let mut vectors = VectorBuffer::zeroed(count, dimension)?;
-        let mut ids = Vec::with_capacity(count);
-        let mut lengths = Vec::with_capacity(count);
-        let mut rest = vectors.as_mut_slice();
+        Ok(Rebuilt {
+            ids: Vec::with_capacity(count),
+            count,
+            vectors: VectorBuffer::zeroed(count, dimension)?,
+            lengths: Vec::with_capacity(count),
+            dimension,
+        })
+    }
+
+    /// Sends the records in the index through `pass`, as they lie there, from several threads at once.
+    pub fn take_index(&mut self, snapshot: &Snapshot, pass: &dyn Pass, context: &Context<'_>) -> Result<()> {
+        let dimension = self.dimension;
+        let mut rest = self.vectors.as_mut_slice();
         if let Some(index) = snapshot.index() {
             let mut blocks = Vec::new();
             for (first, count) in index.blocks() {
@@ -54,41 +57,56 @@ impl Rebuilt {
             }
             let parts: Vec<_> = blocks
                 .into_par_iter()
-                .map(|(first, count, place)| block(snapshot, index, (first, count), place, pass, context))
+                .map_init(Vec::new, |buffer, (first, count, place)| {
+                    context.check()?;
+                    let block = Block::read(snapshot, index, first, count, buffer)?;
+                    let lengths = send(snapshot, &block, place, pass)?;
+                    context.progress.advance(block.live.len() as u64);
+                    Ok((block.batch.ids, lengths))
+                })
                 .collect::<Result<_>>()?;
-            for (some_ids, some_lengths) in parts {
-                ids.extend(some_ids);
-                lengths.extend(some_lengths);
+            for (ids, lengths) in parts {
+                self.ids.extend(ids);
+                self.lengths.extend(lengths);
             }
         }
+        Ok(())
+    }
+
+    /// Sends the records that wait in the queue through `pass`, behind those of the index.
+    pub fn take_queue(
+        &mut self,
+        snapshot: &Snapshot,
+        connection: &Connection,
+        pass: &dyn Pass,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        let (count, dimension) = (self.count, self.dimension);
+        let cosine = snapshot.entry.settings.metric == Metric::Cosine;
+        let taken = self.ids.len() * dimension;
+        let mut rest = self.vectors.as_mut_slice().get_mut(taken..).unwrap_or_default();
         for batch in source::waiting(snapshot, connection) {
             context.check()?;
             let (_, batch) = batch?;
             let new = pass.vectors(&batch)?;
             source::expect_shape(&new, batch.ids.len(), dimension)?;
-            lengths.extend(place(cosine, &batch.ids, &new, rest)?);
+            self.lengths.extend(place(cosine, &batch.ids, &new, rest)?);
             rest = rest.get_mut(batch.ids.len() * dimension..).unwrap_or_default();
-            ids.extend(batch.ids);
+            self.ids.extend(batch.ids);
             context.progress.advance(new.nrows() as u64);
         }
-        if ids.len() != count {
-            let found = format!("{} of {count} records have a new vector", ids.len());
+        if self.ids.len() != count {
+            let found = format!("{} of {count} records have a new vector", self.ids.len());
             return Err(Error::new(Kind::Internal, found));
         }
-        Ok(Rebuilt { ids, vectors, lengths, dimension })
+        Ok(())
     }
 
     /// The vectors that a kept graph holds, and those beside it.
     pub fn of_kept(kept: &Kept, snapshot: &Snapshot) -> Result<Rebuilt> {
-        let count = snapshot.count as usize;
         let cosine = snapshot.entry.settings.metric == Metric::Cosine;
         let dimension = kept.dimension();
-        let mut rebuilt = Rebuilt {
-            ids: Vec::with_capacity(count),
-            vectors: VectorBuffer::zeroed(count, dimension)?,
-            lengths: Vec::with_capacity(count),
-            dimension,
-        };
+        let mut rebuilt = Rebuilt::new(snapshot, dimension)?;
         let mut rows = rebuilt.vectors.as_mut_slice().chunks_exact_mut(dimension);
         kept.each_live(snapshot, |id, vector, length| {
             let row = rows.next().ok_or_else(|| Error::new(Kind::Internal, "more vectors than records"))?;
@@ -124,22 +142,12 @@ impl Rebuilt {
     }
 }
 
-fn block(
-    snapshot: &Snapshot,
-    index: &Index,
-    (first, count): (u32, u32),
-    rows: &mut [f32],
-    pass: &dyn Pass,
-    context: &Context<'_>,
-) -> Result<(Vec<String>, Vec<f32>)> {
-    context.check()?;
+/// Sends a block through `pass` into `rows`; returns the lengths as given.
+fn send(snapshot: &Snapshot, block: &Block, rows: &mut [f32], pass: &dyn Pass) -> Result<Vec<f32>> {
     let cosine = snapshot.entry.settings.metric == Metric::Cosine;
-    let block = Block::read(snapshot, index, first, count)?;
     let new = pass.vectors(&block.batch)?;
     source::expect_shape(&new, block.live.len(), rows.len() / block.live.len().max(1))?;
-    let lengths = place(cosine, &block.batch.ids, &new, rows)?;
-    context.progress.advance(new.nrows() as u64);
-    Ok((block.batch.ids, lengths))
+    place(cosine, &block.batch.ids, &new, rows)
 }
 
 /// Puts new vectors into the first of `rows`, as the index wants them; returns their lengths as given.

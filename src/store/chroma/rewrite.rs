@@ -16,10 +16,11 @@ use super::source;
 use super::sql::Doing;
 use super::stamp::Stamp;
 use super::traces::Traces;
-use super::{backup, digest, fold, sql};
+use super::{backup, fold, sql};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Backup, BackupChoice, Batch, Hit, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget};
+use crate::platform::files::Syncing;
+use crate::store::{BackupChoice, Batch, Hit, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget, Saved};
 
 /// See [`Rewrite`]. The transaction ends with the connection: dropping this rolls it back.
 pub(super) struct ChromaRewrite {
@@ -32,7 +33,9 @@ pub(super) struct ChromaRewrite {
     vectors: Vectors,
     /// What the commit will make visible, as an opener will find it.
     sealed: Option<Snapshot>,
-    /// Dropped after the connection: see [`backup::Saved`].
+    /// The largest new file, on its way to the disk.
+    syncing: Option<Syncing>,
+    /// Dropped after the connection: see [`backup::write`].
     open: Vec<File>,
 }
 
@@ -59,14 +62,20 @@ impl ChromaRewrite {
             old_segment: entry.vector.clone(),
             new_segment: new_segment(&target.migration, &entry.vector),
         };
-        let (target, vectors, sealed, open) = (target.clone(), Vectors::None, None, Vec::new());
-        ChromaRewrite { store, connection, release, snapshot, traces, target, vectors, sealed, open }
+        let (target, vectors) = (target.clone(), Vectors::None);
+        let (sealed, syncing, open) = (None, None, Vec::new());
+        ChromaRewrite { store, connection, release, snapshot, traces, target, vectors, sealed, syncing, open }
     }
 
     fn sealed(&self) -> Result<&Snapshot> {
         self.sealed
             .as_ref()
             .ok_or_else(|| Error::new(Kind::Internal, "the new index was asked for before it was sealed"))
+    }
+
+    /// Waits until what was written is durable.
+    fn sync(&mut self) -> Result<()> {
+        self.syncing.take().map_or(Ok(()), Syncing::finish)
     }
 
     fn folder(&self) -> PathBuf {
@@ -79,14 +88,15 @@ impl ChromaRewrite {
         if let (Vectors::Kept(kept), IndexWay::Rebuilt) = (&self.vectors, way) {
             self.vectors = Vectors::Rebuilt(Rebuilt::of_kept(kept, &self.snapshot)?);
         }
-        match &self.vectors {
+        match &mut self.vectors {
             Vectors::None => Err(Error::new(Kind::Internal, "an index was to be made before its vectors")),
             Vectors::Kept(kept) => {
                 if way == IndexWay::Repaired {
                     kept.repair(&self.snapshot, context)?;
                 }
                 let seen = self.snapshot.entry.vector_seq.unwrap_or(0);
-                kept.write(&self.snapshot, self.release.pickle(seen))
+                self.syncing = Some(kept.write(&self.snapshot, self.release.pickle(seen))?);
+                Ok(())
             }
             Vectors::Rebuilt(rebuilt) => {
                 self.traces.discard_new(&self.connection, &self.store)?;
@@ -111,14 +121,6 @@ impl Rewrite for ChromaRewrite {
         self.traces.to_json()
     }
 
-    fn back_up(&mut self, look: &mut dyn FnMut(&str, &str)) -> Result<(Backup, String)> {
-        let full = self.target.backup == BackupChoice::Full;
-        let Self { connection, store, release, snapshot, traces, .. } = self;
-        let saved = backup::write(connection, store, *release, snapshot, traces, full, look)?;
-        self.open = saved.open;
-        Ok((saved.backup, saved.digest))
-    }
-
     fn ways(&self) -> Vec<IndexWay> {
         let seen = self.snapshot.entry.vector_seq.unwrap_or(0);
         let keeps = self.snapshot.index().is_some_and(|index| index.ids().len() > 0)
@@ -132,23 +134,42 @@ impl Rewrite for ChromaRewrite {
         }
     }
 
-    fn transform(&mut self, pass: &dyn Pass, context: &Context<'_>) -> Result<()> {
+    fn transform(
+        &mut self,
+        pass: &dyn Pass,
+        look: &mut dyn FnMut(&str, &str),
+        context: &Context<'_>,
+    ) -> Result<Saved> {
         let dimension = self.target.space.dimension;
+        let full = self.target.backup == BackupChoice::Full;
         self.traces.discard_new(&self.connection, &self.store)?;
-        self.vectors = if self.ways().first() == Some(&IndexWay::Rebuilt) {
-            Vectors::Rebuilt(Rebuilt::transform(&self.snapshot, &self.connection, pass, dimension, context)?)
-        } else {
-            let folder = self.folder();
-            Vectors::Kept(Kept::transform(
-                &self.snapshot,
-                &self.connection,
-                &folder,
-                pass,
-                dimension,
-                context,
-            )?)
+        let mut vectors = match self.ways().first() {
+            Some(IndexWay::Rebuilt) => Vectors::Rebuilt(Rebuilt::new(&self.snapshot, dimension)?),
+            _ => Vectors::Kept(Kept::new(&self.snapshot, &self.folder(), dimension)?),
         };
-        Ok(())
+        let Self { connection, store, release, snapshot, traces, .. } = self;
+        // The tables belong to this thread, the index files to the others.
+        let (indexed, saved) = std::thread::scope(|scope| {
+            let indexed = scope.spawn(|| match &mut vectors {
+                Vectors::Kept(kept) => kept.take_index(snapshot, pass, context),
+                Vectors::Rebuilt(rebuilt) => rebuilt.take_index(snapshot, pass, context),
+                Vectors::None => Ok(()),
+            });
+            let saved = backup::write(connection, store, *release, snapshot, traces, full, look);
+            (indexed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), saved)
+        });
+        let (saved, open) = saved?;
+        self.open = open;
+        indexed?;
+        match &mut vectors {
+            Vectors::Kept(kept) => kept.take_queue(&self.snapshot, &self.connection, pass, context)?,
+            Vectors::Rebuilt(rebuilt) => {
+                rebuilt.take_queue(&self.snapshot, &self.connection, pass, context)?;
+            }
+            Vectors::None => {}
+        }
+        self.vectors = vectors;
+        Ok(saved)
     }
 
     fn search_before(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
@@ -163,6 +184,7 @@ impl Rewrite for ChromaRewrite {
         if self.sealed.take().is_some() {
             self.connection.execute_batch("ROLLBACK TO switch; RELEASE switch").doing(doing)?;
         }
+        self.sync()?;
         self.write_index(way, context)?;
         let stamp = Stamp {
             space: self.target.space.clone(),
@@ -181,10 +203,8 @@ impl Rewrite for ChromaRewrite {
         Ok(())
     }
 
-    fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<String> {
-        source::each(self.sealed()?, &self.connection, look, || {
-            digest::content(&self.connection, self.release, &self.snapshot.entry.metadata)
-        })
+    fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
+        source::each(self.sealed()?, &self.connection, look)
     }
 
     fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
@@ -195,6 +215,7 @@ impl Rewrite for ChromaRewrite {
         if self.sealed.take().is_none() {
             return Err(Error::new(Kind::Internal, "a rewrite was to be committed before it was sealed"));
         }
+        self.sync()?;
         sql::commit(&self.connection)?;
         // From here on the new vectors are visible. What is left is tidying, which may fail or never
         // happen: Chroma ignores the folder, and the way back finds it in either place.
@@ -208,6 +229,7 @@ impl Drop for ChromaRewrite {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
+        let _ = self.sync();
         // Asks the database first: after a commit, also one that reported a failure, the folder is in use.
         let _ = self.traces.discard_new(&self.connection, &self.store);
     }

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::catalog::Entry;
 use super::hnsw_files::LARGEST_DIMENSION;
+use super::ids::Listed;
 use super::index::{self, Index};
 use super::queue::{self, Pending, Place};
 use super::sql::Doing;
@@ -44,8 +45,16 @@ impl Snapshot {
             return Err(Error::new(Kind::Damaged, found)
                 .hint("set `collections.dimension` back to what the vectors have, or restore the folder from a copy"));
         }
-        let index = Index::open(&folder.join(&entry.vector), entry.settings.metric, entry.dimension)
-            .map_err(|e| e.context(format_args!("collection `{}`", entry.name)))?;
+        // The tables belong to this thread, the index files to another.
+        let (index, records) = std::thread::scope(|scope| {
+            let index = scope.spawn(|| {
+                Index::open(&folder.join(&entry.vector), entry.settings.metric, entry.dimension)
+                    .map_err(|e| e.context(format_args!("collection `{}`", entry.name)))
+            });
+            let records = list_records(connection, &entry.metadata);
+            (index.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), records)
+        });
+        let (index, records) = (index?, records?);
         // The table comes first: a release that keeps the number there leaves the pickle's as it was.
         entry.vector_seq = entry.vector_seq.or(index.as_ref().and_then(|index| index.max_seq_id));
         // Without index files nothing of the queue has been read, whatever the table says.
@@ -54,7 +63,7 @@ impl Snapshot {
         let pending = Pending::read(connection, &entry, indexed, from)?;
         let mut snapshot =
             Snapshot { entry, index, pending, count: 0, live: Vec::new(), waiting: Vec::new() };
-        let missing = snapshot.match_records(connection)?;
+        let missing = snapshot.match_records(&records);
         let left = snapshot.pending.recover(connection, &snapshot.entry, &missing)?;
         snapshot.wait_for(missing);
         snapshot.refuse_missing(left)?;
@@ -184,21 +193,11 @@ impl Snapshot {
     }
 
     /// Counts the live records and notes where the vector of each is; returns those whose vector is in neither place.
-    fn match_records(&mut self, connection: &Connection) -> Result<HashSet<String>> {
-        let doing = "list the records";
-        let mut statement = connection
-            .prepare_cached("SELECT embedding_id FROM embeddings WHERE segment_id = ?1")
-            .doing(doing)?;
-        let mut rows = statement.query([&self.entry.metadata]).doing(doing)?;
+    fn match_records(&mut self, records: &Listed) -> HashSet<String> {
+        self.count = records.len() as u64;
         self.live = vec![false; self.index.as_ref().map_or(0, |index| index.count() as usize)];
         let mut missing = HashSet::new();
-        while let Some(row) = rows.next().doing(doing)? {
-            let id = row
-                .get_ref(0)
-                .doing(doing)?
-                .as_str()
-                .map_err(|e| Error::new(Kind::Damaged, "a record's id is no text").because(e))?;
-            self.count += 1;
+        for id in records.iter() {
             let place = self.pending.place(id);
             let element = self.index.as_ref().and_then(|index| index.ids().element(id));
             match (place, element.and_then(|element| self.live.get_mut(element as usize))) {
@@ -207,7 +206,7 @@ impl Snapshot {
                 _ => drop(missing.insert(id.to_owned())),
             }
         }
-        Ok(missing)
+        missing
     }
 
     /// Records that turned out to be in the queue after all.
@@ -231,4 +230,19 @@ impl Snapshot {
         )
         .hint("write those records again with Chroma, or delete them, or restore the folder from a copy"))
     }
+}
+
+/// Ids of the live records.
+fn list_records(connection: &Connection, segment: &str) -> Result<Listed> {
+    let doing = "list the records";
+    let mut statement = connection
+        .prepare_cached("SELECT embedding_id FROM embeddings WHERE segment_id = ?1")
+        .doing(doing)?;
+    let mut rows = statement.query([segment]).doing(doing)?;
+    let mut records = Listed::default();
+    while let Some(row) = rows.next().doing(doing)? {
+        let id = row.get_ref(0).doing(doing)?.as_str();
+        records.push(id.map_err(|e| Error::new(Kind::Damaged, "a record's id is no text").because(e))?);
+    }
+    Ok(records)
 }

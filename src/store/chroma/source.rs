@@ -13,8 +13,6 @@ use crate::store::Batch;
 /// Some elements of the index, side by side.
 pub(super) struct Block {
     pub first: u32,
-    /// The elements as they lie in the file.
-    pub bytes: Vec<u8>,
     /// Elements whose vector is that of a live record, in the order of `batch`.
     pub live: Vec<u32>,
     /// The live records.
@@ -26,14 +24,19 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Reads `count` elements from `first` on.
+    /// Reads `count` elements from `first` on, as they lie in the file into `bytes`.
     ///
     /// # Errors
     /// [`Kind::Damaged`] if a live record's vector is not finite.
-    pub fn read(snapshot: &Snapshot, index: &Index, first: u32, count: u32) -> Result<Block> {
+    pub fn read(
+        snapshot: &Snapshot,
+        index: &Index,
+        first: u32,
+        count: u32,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Block> {
         let dimension = index.header().dimension;
-        let mut bytes = Vec::new();
-        index.read(first, count, &mut bytes)?;
+        index.read(first, count, bytes)?;
         let (live, unowned): (Vec<u32>, Vec<u32>) =
             (first..first + count).partition(|element| snapshot.is_live(*element));
         let ids =
@@ -41,13 +44,15 @@ impl Block {
         let stride = index.header().element_bytes() as usize;
         let from = index.header().vector_offset() as usize;
         let vectors = |elements: &[u32]| -> Result<Array2<f32>> {
-            let mut values = vec![0.0; elements.len() * dimension];
-            for (element, vector) in elements.iter().zip(values.chunks_exact_mut(dimension)) {
+            let mut values = Vec::with_capacity(elements.len() * dimension);
+            for element in elements {
                 let at = (element - first) as usize * stride + from;
-                if !bytes.get(at..at + 4 * dimension).is_some_and(|bytes| queue::decode(bytes, vector)) {
+                let Some(vector) = bytes.get(at..at + 4 * dimension) else {
                     return Err(Error::new(Kind::Internal, "an element is shorter than its vector"));
-                }
-                index.as_given(*element, vector);
+                };
+                let length = index.length(*element).unwrap_or(1.0);
+                let components = vector.as_chunks::<4>().0.iter();
+                values.extend(components.map(|bytes| f32::from_le_bytes(*bytes) * length));
             }
             Array2::from_shape_vec((elements.len(), dimension), values).map_err(shape)
         };
@@ -55,34 +60,23 @@ impl Block {
         refuse_not_finite(&batch)?;
         let mut unowned_vectors = vectors(&unowned)?;
         unowned_vectors.mapv_inplace(|x| if x.is_finite() { x } else { 0.0 });
-        Ok(Block { first, bytes, live, batch, unowned, unowned_vectors })
+        Ok(Block { first, live, batch, unowned, unowned_vectors })
     }
 }
 
-/// Shows every live record once: those in the index from several threads at once, and meanwhile those in the queue.
-/// `beside` is done on the calling thread while the others are busy.
-pub(super) fn each<T>(
+/// Shows every live record once: those in the index from several threads at once, then those in the queue.
+pub(super) fn each(
     snapshot: &Snapshot,
     connection: &Connection,
     look: &(dyn Fn(&Batch) -> Result<()> + Sync),
-    beside: impl FnOnce() -> Result<T>,
-) -> Result<T> {
-    std::thread::scope(|scope| {
-        let indexed = snapshot.index().map(|index| {
-            scope.spawn(move || {
-                let blocks: Vec<_> = index.blocks().collect();
-                blocks
-                    .into_par_iter()
-                    .try_for_each(|(first, count)| look(&Block::read(snapshot, index, first, count)?.batch))
-            })
-        });
-        let queued = waiting(snapshot, connection).try_for_each(|batch| look(&batch?.1));
-        let beside = queued.and_then(|()| beside());
-        if let Some(indexed) = indexed {
-            indexed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        }
-        beside
-    })
+) -> Result<()> {
+    if let Some(index) = snapshot.index() {
+        let blocks: Vec<_> = index.blocks().collect();
+        blocks.into_par_iter().try_for_each_init(Vec::new, |buffer, (first, count)| {
+            look(&Block::read(snapshot, index, first, count, buffer)?.batch)
+        })?;
+    }
+    waiting(snapshot, connection).try_for_each(|batch| look(&batch?.1))
 }
 
 /// The records whose vector waits in the queue, in batches.
