@@ -1,7 +1,10 @@
 /* A fixed clock and fixed random numbers, so that the same step leaves the same bytes whenever the program is
  * stopped there. With STEPS_TIME (seconds since 1970) the time of day stands still there, and every source of random
- * numbers gives a sequence that depends on it alone; time that only passes (CLOCK_MONOTONIC) is left as it is. */
+ * numbers gives a sequence that depends on it alone; time that only passes (CLOCK_MONOTONIC) is left as it is. And
+ * the program is told of one processor, so that the order of its work does not vary. */
 #include "steps.h"
+
+#include <sched.h>
 
 static long long standing; /* 0: nothing is fixed */
 static atomic_ullong drawn;
@@ -65,5 +68,16 @@ time_t time(time_t *now) {
     REAL(time);
     time_t found = standing ? (time_t)standing : real(NULL);
     if (now) *now = found;
+    return found;
+}
+
+int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set) {
+    REAL(sched_getaffinity);
+    int found = real(process, size, set);
+    if (!standing || found < 0) return found;
+    int first = 0;
+    while (first < (int)(8 * size) - 1 && !CPU_ISSET_S(first, size, set)) first++;
+    CPU_ZERO_S(size, set);
+    CPU_SET_S(first, size, set);
     return found;
 }

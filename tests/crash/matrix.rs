@@ -220,12 +220,13 @@ After each stop:
 4. the next command on the way (a rollback, or a migration after a rollback) works, and its state is exact as well;
 5. the folder holds the files of an undisturbed run and no other: no temporary file, no orphan segment, no half backup.
 
-Clock and random numbers of the program stand still, so that the same stop leaves the same bytes. Every stop is run; a
-folder that equals an earlier one of the same scenario in every name, permission and byte (but for the random part of a
-temporary file's name and the process number in the lock file) is not gone through a second time. The processes of
-Chroma are replaced every few hundred folders, and before, in between and at the end have to tell every state and to
-refuse three folders: one with an altered document, one with altered vectors, one with the database of the state after
-and the index files of the state before.
+Clock and random numbers of the program stand still and it works on one thread, so that the same stop leaves the same
+bytes. Every stop is run; a folder that equals an earlier one of the same scenario in every name, permission and byte is
+not gone through a second time (left out of the comparison: the random part of a temporary file's name, the process
+number in the lock file, and in the journals the path of the folder and the room that was free). The processes of Chroma
+are replaced every few hundred folders; at first, in between and at the end each has to tell every state and to refuse
+three folders: one with an altered document or metadata, one with altered vectors, one with the database of the state
+after and the index files of the state before.
 
 A killed process loses nothing that the system already took: what a power cut could take in addition is bound by the
 `fsync` calls, which are steps of their own here and can be read in their order below.

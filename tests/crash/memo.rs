@@ -15,8 +15,9 @@ use crate::matrix::is_temporary;
 /// Everything that is below a folder: names, kinds, permissions, bytes.
 pub type Digest = [u8; 32];
 
-/// The digest of a folder. Two things in it say nothing about the state and differ from run to run: the random
-/// part of a temporary file's name, and the process number in the lock file.
+/// The digest of a folder. Left out is what says nothing about the state and differs from run to run: the random
+/// part of a temporary file's name, the process number in the lock file, and in JSON of the program the place of
+/// the folder and the room that was free on the disk.
 pub fn digest(folder: &Path) -> Digest {
     let mut entries: Vec<[u8; 32]> = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -41,6 +42,8 @@ pub fn digest(folder: &Path) -> Digest {
                 let mut bytes = fs::read(&path).unwrap();
                 if name == ".embedport/lock" {
                     bytes.retain(|byte| !byte.is_ascii_digit());
+                } else if name.starts_with(".embedport/") && bytes.starts_with(b"{") {
+                    bytes = same_everywhere(&bytes, folder);
                 }
                 hash.update(bytes);
             }
@@ -49,6 +52,26 @@ pub fn digest(folder: &Path) -> Digest {
     }
     entries.sort_unstable();
     Sha256::digest(entries.concat()).into()
+}
+
+fn same_everywhere(json: &[u8], folder: &Path) -> Vec<u8> {
+    let place = folder.to_str().unwrap().as_bytes();
+    let room = b"\"bytes_free\": ";
+    let mut kept = Vec::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((first, others)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(place) {
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix(room) {
+            kept.extend(room);
+            rest = after.trim_ascii_start();
+            rest = &rest[rest.iter().take_while(|byte| byte.is_ascii_digit()).count()..];
+        } else {
+            kept.push(*first);
+            rest = others;
+        }
+    }
+    kept
 }
 
 /// Answers by what was asked; each is found once, by whoever asks first, and the others wait for it.
