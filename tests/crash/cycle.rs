@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{self, Outcome};
 use crate::judge::Judge;
+use crate::memo::{Found, Known, digest};
 use crate::scene::{Scenario, Scene, with_store};
-use crate::shim::{Shim, Step, Stop};
+use crate::shim::{Hour, Shim, Step, Stop};
 use crate::support;
 
 /// What was seen at one stop.
@@ -38,6 +39,7 @@ pub struct Measured {
     pub steps: Vec<Step>,
     pub after: Listing,
     pub after_back: Listing,
+    pub known: Known,
 }
 
 impl<'a> Worker<'a> {
@@ -55,7 +57,9 @@ impl<'a> Worker<'a> {
         assert_eq!(self.judge.judge(&store).as_deref(), Ok(scenario.after), "{}", scenario.name);
         let after = self.listing(&store);
         self.goes_on(&scenario, &store).unwrap();
-        Measured { after, after_back: self.listing(&store), steps, scenario }
+        assert_eq!(self.judge.judge(&store).as_deref(), Ok(scenario.back.3), "{}", scenario.name);
+        self.source_is_exact(scenario.back.3, &store).unwrap();
+        Measured { after, after_back: self.listing(&store), steps, scenario, known: Known::default() }
     }
 
     /// Stops at one step and looks at everything.
@@ -80,50 +84,69 @@ impl<'a> Worker<'a> {
             _ => {}
         }
 
+        let found = m.known.stopped.get(digest(&store), || self.come_of(m, &store))?;
+        if code == Some(0) && found.state != scenario.after {
+            return Err(format!("says that it is done and holds `{}`", found.state));
+        }
+        Ok(Seen { state: found.state, code, way_back: found.way_back })
+    }
+
+    /// Everything that must be true of a folder that a stopped run left; uses it up.
+    fn come_of(&mut self, m: &Measured, store: &Path) -> Result<Found, String> {
+        let scenario = &m.scenario;
         // 1. Real Chroma sees exactly one of the two.
-        let state = self.judge.judge(&store).map_err(|why| format!("mixed: {why}"))?;
+        let state = self.judged(m, store).map_err(|why| format!("mixed: {why}"))?;
         if state != scenario.before && state != scenario.after {
             return Err(format!("holds `{state}`"));
         }
-        if code == Some(0) && state != scenario.after {
-            return Err(format!("says that it is done and holds `{state}`"));
-        }
         let way_back = match scenario.name {
-            "prune the way back" => Some(self.backup_is_whole_or_gone(&store)?),
+            "prune the way back" => Some(self.backup_is_whole_or_gone(m, store)?),
             _ => None,
         };
 
         // 2. and 3. The same command again finishes, or says that there is nothing left to do.
-        let again = self.run(&scenario.command, &store);
+        let again = self.run(&scenario.command, store, Hour::Again);
         let done = again.code == scenario.again.0
             && format!("{}{}", again.stdout, again.stderr).contains(scenario.again.1)
             && state == scenario.after;
         if again.code != 0 && !done {
             return Err(format!("from `{state}` again: code {}: {}", again.code, again.stderr));
         }
-        let now = self.judge.judge(&store)?;
-        if now != scenario.after {
-            return Err(format!("holds `{now}` after the command was run again"));
-        }
-        same(&m.after, &self.listing(&store)).map_err(|e| format!("left behind: {e}"))?;
-        self.source_is_exact(&now, &store)?;
+        m.known.finished.get(digest(store), || {
+            let now = self.judged(m, store)?;
+            if now != scenario.after {
+                return Err(format!("holds `{now}` after the command was run again"));
+            }
+            same(&m.after, &self.listing(store)).map_err(|e| format!("left behind: {e}"))?;
+            self.source_is_exact(&now, store)?;
 
-        // 4. and 5. It can be gone on from there, and nothing is left behind.
-        self.goes_on(scenario, &store)?;
-        same(&m.after_back, &self.listing(&store)).map_err(|e| format!("left behind at the end: {e}"))?;
-        Ok(Seen { state, code, way_back })
+            // 4. and 5. It can be gone on from there, and nothing is left behind.
+            self.goes_on(scenario, store)?;
+            m.known.went_on.get(digest(store), || {
+                let now = self.judged(m, store)?;
+                if now != scenario.back.3 {
+                    return Err(format!("holds `{now}` after {}", scenario.back.0.join(" ")));
+                }
+                self.source_is_exact(&now, store)?;
+                same(&m.after_back, &self.listing(store)).map_err(|e| format!("left behind at the end: {e}"))
+            })
+        })?;
+        Ok(Found { state, way_back })
     }
 
-    fn goes_on(&mut self, scenario: &Scenario, store: &Path) -> Result<(), String> {
-        let (command, code, says, state) = &scenario.back;
-        let outcome = self.run(command, store);
+    /// The state that real Chroma finds in a folder.
+    fn judged(&mut self, m: &Measured, store: &Path) -> Result<String, String> {
+        m.known.judged.get(digest(store), || self.judge.judge(store))
+    }
+
+    /// Runs the command that goes on from the end of a scenario.
+    fn goes_on(&self, scenario: &Scenario, store: &Path) -> Result<(), String> {
+        let (command, code, says, _) = &scenario.back;
+        let outcome = self.run(command, store, Hour::On);
         let said = format!("{}{}", outcome.stdout, outcome.stderr);
-        if outcome.code != *code || !said.contains(says) {
-            return Err(format!("then {}: code {}: {said}", command.join(" "), outcome.code));
-        }
-        match self.judge.judge(store)? {
-            now if now == *state => self.source_is_exact(&now, store),
-            now => Err(format!("holds `{now}` after {}", command.join(" "))),
+        match outcome.code == *code && said.contains(says) {
+            true => Ok(()),
+            false => Err(format!("then {}: code {}: {said}", command.join(" "), outcome.code)),
         }
     }
 
@@ -145,12 +168,12 @@ impl<'a> Worker<'a> {
     }
 
     /// At no moment of a prune looks half of a backup like a whole one.
-    fn backup_is_whole_or_gone(&mut self, store: &Path) -> Result<bool, String> {
+    fn backup_is_whole_or_gone(&mut self, m: &Measured, store: &Path) -> Result<bool, String> {
         let copy = self.folder.path().join("copy");
         let _ = fs::remove_dir_all(&copy);
         common::copy_folder(store, &copy);
-        let outcome = self.run(&["rollback".to_owned()], &copy);
-        let state = self.judge.judge(&copy)?;
+        let outcome = self.run(&["rollback".to_owned()], &copy, Hour::Again);
+        let state = self.judged(m, &copy)?;
         match (outcome.code, state.as_str()) {
             (0, "source") => Ok(true),
             (3, "target") if outcome.stderr.contains("was pruned at") => Ok(false),
@@ -173,7 +196,7 @@ impl<'a> Worker<'a> {
             }
         }
         let list = ["backups", "list", "--json"].map(str::to_owned);
-        for migration in self.run(&list, store).json()["migrations"].as_array().unwrap() {
+        for migration in self.run(&list, store, Hour::On).json()["migrations"].as_array().unwrap() {
             let says = |key: &str| migration[key].to_string();
             let name = format!("migration {}, way back: {}", says("state"), says("is_way_back"));
             *found.entry(name).or_default() += 1;
@@ -181,8 +204,8 @@ impl<'a> Worker<'a> {
         found
     }
 
-    fn run(&self, command: &[String], store: &Path) -> Outcome {
-        common::embedport(self.scene.folder.path(), &with_store(command, store))
+    fn run(&self, command: &[String], store: &Path, hour: Hour) -> Outcome {
+        self.shim.run(self.scene.folder.path(), store, &with_store(command, store), hour)
     }
 
     /// File names of projections are those of the scene's folder.

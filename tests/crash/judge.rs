@@ -1,23 +1,31 @@
-//! Real Chroma as the judge: a long-lived process that says which known state a folder is in.
+//! Real Chroma as the judge: a long-lived process that says which known state a folder is in, is proven to tell
+//! right from wrong every now and then, and is replaced before it has opened too many.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::common;
 
-pub struct Judge {
-    process: Child,
+/// Folders between two proofs, and in the life of one process.
+const PROOF_EVERY: usize = 150;
+const LIFE: usize = 600;
+
+/// One process of real Chroma.
+struct Process {
+    child: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+    opened: usize,
 }
 
-impl Judge {
-    /// The judge of a Chroma release; its copies go below `scratch`.
-    pub fn new(release: &str, scratch: &Path) -> Judge {
-        let mut process = Command::new(common::chroma_python(release))
+impl Process {
+    /// A process of a Chroma release; its copies go below `scratch`.
+    fn new(release: &str, scratch: &Path) -> Process {
+        let mut child = Command::new(common::chroma_python(release))
             .arg(common::root().join("tests/python/judge.py"))
             .arg(scratch)
             .env("ANONYMIZED_TELEMETRY", "False")
@@ -27,28 +35,22 @@ impl Judge {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let orders = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().unwrap());
-        Judge { process, orders, answers }
+        let orders = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Process { child, orders, answers, opened: 0 }
     }
 
     fn ask(&mut self, order: &Value) -> Value {
         let orders = self.orders.as_mut().unwrap();
-        writeln!(orders, "{order}").unwrap();
-        orders.flush().unwrap();
+        let _ = writeln!(orders, "{order}").and_then(|()| orders.flush());
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|_| json!({ "is": "neither", "why": "Chroma died" }))
     }
 
-    /// Remembers the state of a folder under a name.
-    pub fn learn(&mut self, name: &str, folder: &Path) {
-        let answer = self.ask(&json!({ "learn": name, "folder": folder }));
-        assert_eq!(answer["learned"], name, "{answer}");
-    }
-
     /// The name of the state that a folder is in, or why it is in none.
-    pub fn judge(&mut self, folder: &Path) -> Result<String, String> {
+    fn judge(&mut self, folder: &Path) -> Result<String, String> {
+        self.opened += 1;
         let answer = self.ask(&json!({ "judge": folder }));
         match answer["is"].as_str() {
             Some("neither") | None => Err(answer["why"].as_str().unwrap_or("no answer").to_owned()),
@@ -57,9 +59,110 @@ impl Judge {
     }
 }
 
-impl Drop for Judge {
+impl Drop for Process {
     fn drop(&mut self) {
         drop(self.orders.take());
-        let _ = self.process.wait();
+        let _ = self.child.wait();
     }
+}
+
+/// A judge who knows some states by their folders, and some folders that are in none.
+pub struct Judge {
+    release: &'static str,
+    scratch: PathBuf,
+    states: Vec<(&'static str, PathBuf)>,
+    wrong: Vec<PathBuf>,
+    process: Option<Process>,
+}
+
+impl Judge {
+    pub fn new(
+        release: &'static str,
+        scratch: &Path,
+        states: Vec<(&'static str, PathBuf)>,
+        wrong: Vec<PathBuf>,
+    ) -> Judge {
+        Judge { release, scratch: scratch.to_owned(), states, wrong, process: None }
+    }
+
+    /// The name of the state that a folder is in, or why it is in none.
+    pub fn judge(&mut self, folder: &Path) -> Result<String, String> {
+        self.process_to_trust().judge(folder)
+    }
+
+    fn process_to_trust(&mut self) -> &mut Process {
+        if let Some(mut process) = self.process.take() {
+            let is_due = process.opened % PROOF_EVERY == PROOF_EVERY - 1;
+            if is_due {
+                self.prove(&mut process);
+            }
+            if process.opened < LIFE {
+                return self.process.insert(process);
+            }
+        }
+        let mut process = Process::new(self.release, &self.scratch);
+        for (name, folder) in &self.states {
+            let answer = process.ask(&json!({ "learn": name, "folder": folder }));
+            assert_eq!(answer["learned"], *name, "{answer}");
+        }
+        self.prove(&mut process);
+        self.process.insert(process)
+    }
+
+    /// Has it recognise every state and none in a folder that is damaged or half of each; else all that it said
+    /// since the last proof is worth nothing.
+    fn prove(&self, process: &mut Process) {
+        for folder in &self.wrong {
+            let seen = process.judge(folder);
+            assert!(seen.is_err(), "after {} folders {} is {seen:?}", process.opened, folder.display());
+        }
+        // Also shows that it lives.
+        for (name, folder) in &self.states {
+            assert_eq!(process.judge(folder).as_deref(), Ok(*name), "after {} folders", process.opened);
+        }
+    }
+}
+
+impl Drop for Judge {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take().filter(|_| !std::thread::panicking()) {
+            self.prove(&mut process);
+        }
+    }
+}
+
+/// Makes folders that no judge may take for a state: one with a value of its metadata altered, one with bytes of
+/// its vectors altered, one with the database of `target` and the index files of `source`.
+pub fn wrong_folders(source: &Path, components: usize, target: &Path, into: &Path) -> Vec<PathBuf> {
+    let names = ["altered", "damaged", "mixed"];
+    let [altered, damaged, mixed] = names.map(|name| into.join(format!("wrong/{name}")));
+    common::copy_folder(source, &altered);
+    let connection = rusqlite::Connection::open(altered.join("chroma.sqlite3")).unwrap();
+    let one = "UPDATE embedding_metadata SET string_value = string_value || '.' WHERE rowid = \
+               (SELECT max(rowid) FROM embedding_metadata WHERE string_value IS NOT NULL)";
+    assert_eq!(connection.execute(one, []).unwrap(), 1);
+    drop(connection);
+
+    common::copy_folder(source, &damaged);
+    let mut files: Vec<PathBuf> = segments(&damaged)
+        .map(|folder| folder.join("data_level0.bin"))
+        .filter(|file| file.exists())
+        .collect();
+    files.sort_by_key(|file| fs::metadata(file).unwrap().len());
+    let largest = files.pop().expect("an index file");
+    let mut bytes = fs::read(&largest).unwrap();
+    // hnswlib: 33 links of 4 bytes, the components, a label of 8 bytes. A changed link would end the process.
+    let element = 33 * 4 + components * 4 + 8;
+    assert_eq!(bytes.len() % element, 0);
+    bytes.chunks_exact_mut(element).for_each(|element| element[33 * 4 + 1] ^= 1);
+    fs::write(&largest, bytes).unwrap();
+
+    common::copy_folder(source, &mixed);
+    fs::copy(target.join("chroma.sqlite3"), mixed.join("chroma.sqlite3")).unwrap();
+    vec![altered, damaged, mixed]
+}
+
+fn segments(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let is_segment = |path: &PathBuf| path.is_dir() && !path.ends_with(".embedport");
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(is_segment)
 }

@@ -11,6 +11,7 @@ mod common;
 mod cycle;
 mod judge;
 mod matrix;
+mod memo;
 mod order;
 mod scene;
 mod shim;
@@ -89,8 +90,18 @@ fn parts(
         let measured = first.measure(scenario);
         let name = measured.scenario.name;
         let outcomes = work(&scene, &shim, &measured, |step, how, last| chosen(name, step, how, last));
-        eprintln!("{release}, {name}: {} steps, {} stops", measured.steps.len(), outcomes.len());
-        parts.push(Part { release, way, measured, outcomes });
+        let k = &measured.known;
+        let folders = k.stopped.len();
+        eprintln!(
+            "{release}, {name}: {} steps, {} stops, {folders} different folders left, {} after the command was run \
+             again, {} at the end, {} judged",
+            measured.steps.len(),
+            outcomes.len(),
+            k.finished.len(),
+            k.went_on.len(),
+            k.judged.len()
+        );
+        parts.push(Part { release, way, measured, outcomes, folders });
     }
     parts
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::common::*;
-use crate::judge::Judge;
+use crate::judge::{Judge, wrong_folders};
 
 /// Components before and after.
 const FROM: usize = 16;
@@ -31,6 +31,8 @@ pub struct Scenario {
 pub struct Scene {
     pub folder: TempDir,
     pub release: &'static str,
+    /// Folders that are in no state.
+    wrong: Vec<PathBuf>,
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -53,7 +55,7 @@ impl Scene {
         let mut arguments = vec![made.display().to_string()];
         arguments.extend(options.split_whitespace().map(str::to_owned));
         python(release, "make_chroma.py", &arguments).succeeds();
-        let scene = Scene { folder, release };
+        let mut scene = Scene { folder, release, wrong: Vec::new() };
         copy_folder(&made.join("db"), &scene.base("source"));
         scene.fit("first", "source", FROM, "target", TO, &read_npy(&made.join("truth/docs.npy")));
         let mut numbers = Numbers(9);
@@ -73,6 +75,7 @@ impl Scene {
         make("target", "source", &migrate("first", way));
         make("rolled back", "target", &words("rollback"));
         make("beyond", "target", &accepting(migrate("second", way)));
+        scene.wrong = wrong_folders(&scene.base("source"), FROM, &scene.base("target"), scene.folder.path());
         scene
     }
 
@@ -107,11 +110,8 @@ impl Scene {
 
     /// A judge that knows all states.
     pub fn judge(&self) -> Judge {
-        let mut judge = Judge::new(self.release, self.folder.path());
-        for state in ["source", "target", "beyond"] {
-            judge.learn(state, &self.base(state));
-        }
-        judge
+        let states = ["source", "target", "beyond"].map(|state| (state, self.base(state)));
+        Judge::new(self.release, self.folder.path(), states.to_vec(), self.wrong.clone())
     }
 }
 

@@ -61,9 +61,20 @@ pub struct Ended {
     pub outcome: Outcome,
 }
 
+/// When a run takes place: its clock stands still then, and its random numbers follow from that, so that the same
+/// run on the same bytes leaves the same bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Hour {
+    Stopped = 1,
+    Again,
+    On,
+}
+
 /// The compiled shim.
 pub struct Shim {
     library: PathBuf,
+    /// After everything that the scene was made of, in seconds since 1970.
+    noon: u64,
 }
 
 impl Shim {
@@ -73,35 +84,48 @@ impl Shim {
     /// Without a C compiler: the tests need one, as building SQLite does.
     pub fn compile(folder: &Path) -> Shim {
         let library = folder.join("libsteps.so");
-        let source = common::root().join("tests/crash/steps.c");
+        let sources =
+            ["steps.c", "names.c", "fixed.c"].map(|name| common::root().join("tests/crash").join(name));
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
         let seen = common::outcome(
             Command::new(compiler)
                 .args(["-O1", "-shared", "-fPIC", "-Wall", "-Werror", "-o"])
                 .arg(&library)
-                .arg(source)
+                .args(sources)
                 .arg("-ldl"),
         );
         assert_eq!(seen.code, 0, "the shim does not compile: {}", seen.stderr);
-        Shim { library }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Shim { library, noon: now.as_secs() + 1 }
     }
 
-    fn command(&self, folder: &Path, store: &Path, arguments: &[String]) -> Command {
+    fn command(&self, folder: &Path, store: &Path, arguments: &[String], hour: Hour) -> Command {
         let mut command = common::program(folder);
         command
             .args(arguments)
             .env("RAYON_NUM_THREADS", "1")
             .env("LD_PRELOAD", &self.library)
-            .env("STEPS_ROOT", store)
+            .env("STEPS_TIME", (self.noon + 3600 * hour as u64).to_string())
+            // Temporary files of SQLite get random names: those of two workers must not meet.
+            .env("SQLITE_TMPDIR", store.parent().unwrap())
             .stdin(Stdio::null());
         command
+    }
+
+    /// Runs to the end and counts nothing.
+    pub fn run(&self, folder: &Path, store: &Path, arguments: &[String], hour: Hour) -> Outcome {
+        common::outcome(&mut self.command(folder, store, arguments, hour))
     }
 
     /// Runs to the end; returns the steps.
     pub fn count(&self, folder: &Path, store: &Path, arguments: &[String]) -> (Outcome, Vec<Step>) {
         let log = folder.join("steps.log");
         let _ = fs::remove_file(&log);
-        let outcome = common::outcome(self.command(folder, store, arguments).env("STEPS_LOG", &log));
+        let outcome = common::outcome(
+            self.command(folder, store, arguments, Hour::Stopped)
+                .env("STEPS_ROOT", store)
+                .env("STEPS_LOG", &log),
+        );
         let text = fs::read_to_string(log).unwrap();
         (outcome, text.lines().map(parse).collect())
     }
@@ -109,7 +133,8 @@ impl Shim {
     /// Runs and stops at step `at`.
     pub fn stop(&self, folder: &Path, store: &Path, arguments: &[String], at: usize, how: Stop) -> Ended {
         let output = self
-            .command(folder, store, arguments)
+            .command(folder, store, arguments, Hour::Stopped)
+            .env("STEPS_ROOT", store)
             .env("STEPS_AT", at.to_string())
             .env("STEPS_DO", how.name())
             .output()

@@ -6,21 +6,7 @@
  *
  * At step STEPS_AT happens STEPS_DO: kill (SIGKILL before the step), torn (half of the bytes, then SIGKILL),
  * eio (this one call fails with EIO), enospc (from here on every call that needs room fails with ENOSPC). */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
+#include "steps.h"
 
 static char root[PATH_MAX];
 static size_t root_length;
@@ -47,7 +33,7 @@ static const char *below(const char *path) {
     return path[root_length] == '/' ? path + root_length + 1 : NULL;
 }
 
-static const char *path_of_fd(int fd, char *buffer) {
+const char *path_of_fd(int fd, char *buffer) {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = syscall(SYS_readlinkat, AT_FDCWD, link, buffer, PATH_MAX - 1);
@@ -56,7 +42,7 @@ static const char *path_of_fd(int fd, char *buffer) {
     return below(buffer);
 }
 
-static const char *path_at(int folder, const char *path, char *buffer) {
+const char *path_at(int folder, const char *path, char *buffer) {
     char base[PATH_MAX];
     if (!path) return NULL;
     if (path[0] == '/') {
@@ -81,10 +67,7 @@ static void die(void) {
     for (;;) pause();
 }
 
-enum { GO, TEAR, FAIL };
-
-/* Notes a step; GO to take it, TEAR to take half of it and die, FAIL with errno set. */
-static int step(const char *call, const char *path, int is_write, int needs_room) {
+int step(const char *call, const char *path, int is_write, int needs_room) {
     if (!path) return GO;
     long number = atomic_fetch_add(&counter, 1) + 1;
     char line[2 * PATH_MAX + 64];
@@ -122,10 +105,6 @@ static int grows(int fd, off_t from, size_t bytes) {
     }
     return from + (off_t)bytes > size_of(fd);
 }
-
-#define REAL(name) \
-    static __typeof__(&name) real; \
-    if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
 ssize_t write(int fd, const void *bytes, size_t count) {
     char buffer[PATH_MAX];
@@ -272,128 +251,3 @@ int msync(void *address, size_t length, int flags) {
     REAL(msync);
     return step("msync", mapped(), 0, 0) == FAIL ? -1 : real(address, length, flags);
 }
-
-/* "from -> to", if either lies below the root. */
-static const char *both(int from_folder, const char *from, int to_folder, const char *to, char *buffer) {
-    char first[PATH_MAX], second[PATH_MAX];
-    const char *a = path_at(from_folder, from, first), *b = path_at(to_folder, to, second);
-    if (!a && !b) return NULL;
-    snprintf(buffer, 2 * PATH_MAX, "%s -> %s", a ? a : "(outside)", b ? b : "(outside)");
-    return buffer;
-}
-
-int rename(const char *from, const char *to) {
-    char buffer[2 * PATH_MAX];
-    REAL(rename);
-    return step("rename", both(AT_FDCWD, from, AT_FDCWD, to, buffer), 0, 0) == FAIL ? -1 : real(from, to);
-}
-
-int renameat(int from_folder, const char *from, int to_folder, const char *to) {
-    char buffer[2 * PATH_MAX];
-    REAL(renameat);
-    return step("rename", both(from_folder, from, to_folder, to, buffer), 0, 0) == FAIL
-               ? -1
-               : real(from_folder, from, to_folder, to);
-}
-
-int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags) {
-    char buffer[2 * PATH_MAX];
-    REAL(renameat2);
-    return step("rename", both(from_folder, from, to_folder, to, buffer), 0, 0) == FAIL
-               ? -1
-               : real(from_folder, from, to_folder, to, flags);
-}
-
-int link(const char *from, const char *to) {
-    char buffer[PATH_MAX];
-    REAL(link);
-    return step("link", path_at(AT_FDCWD, to, buffer), 0, 1) == FAIL ? -1 : real(from, to);
-}
-
-int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags) {
-    char buffer[PATH_MAX];
-    REAL(linkat);
-    return step("link", path_at(to_folder, to, buffer), 0, 1) == FAIL ? -1
-                                                                     : real(from_folder, from, to_folder, to, flags);
-}
-
-int symlink(const char *target, const char *path) {
-    char buffer[PATH_MAX];
-    REAL(symlink);
-    return step("symlink", path_at(AT_FDCWD, path, buffer), 0, 1) == FAIL ? -1 : real(target, path);
-}
-
-/* What is not there is not removed: no step. */
-static const char *existing(int folder, const char *path, char *buffer) {
-    struct stat found;
-    const char *below_root = path_at(folder, path, buffer);
-    return below_root && lstat(buffer, &found) == 0 ? below_root : NULL;
-}
-
-int unlink(const char *path) {
-    char buffer[PATH_MAX];
-    REAL(unlink);
-    return step("unlink", existing(AT_FDCWD, path, buffer), 0, 0) == FAIL ? -1 : real(path);
-}
-
-int unlinkat(int folder, const char *path, int flags) {
-    char buffer[PATH_MAX];
-    REAL(unlinkat);
-    const char *call = flags & AT_REMOVEDIR ? "rmdir" : "unlink";
-    return step(call, existing(folder, path, buffer), 0, 0) == FAIL ? -1 : real(folder, path, flags);
-}
-
-int rmdir(const char *path) {
-    char buffer[PATH_MAX];
-    REAL(rmdir);
-    return step("rmdir", existing(AT_FDCWD, path, buffer), 0, 0) == FAIL ? -1 : real(path);
-}
-
-int mkdir(const char *path, mode_t mode) {
-    char buffer[PATH_MAX];
-    REAL(mkdir);
-    return step("mkdir", path_at(AT_FDCWD, path, buffer), 0, 1) == FAIL ? -1 : real(path, mode);
-}
-
-int mkdirat(int folder, const char *path, mode_t mode) {
-    char buffer[PATH_MAX];
-    REAL(mkdirat);
-    return step("mkdir", path_at(folder, path, buffer), 0, 1) == FAIL ? -1 : real(folder, path, mode);
-}
-
-/* Opening is a step if it makes a file or empties one. */
-static int opening(int folder, const char *path, int flags) {
-    char buffer[PATH_MAX];
-    struct stat found;
-    const char *below_root = path_at(folder, path, buffer);
-    if (!below_root || !(flags & (O_CREAT | O_TRUNC))) return GO;
-    if (lstat(buffer, &found) != 0) return flags & O_CREAT ? step("create", below_root, 0, 1) : GO;
-    return flags & O_TRUNC ? step("empty", below_root, 0, 0) : GO;
-}
-
-#define MODE \
-    mode_t mode = 0; \
-    if (flags & (O_CREAT | __O_TMPFILE)) { \
-        va_list more; \
-        va_start(more, flags); \
-        mode = (mode_t)va_arg(more, int); \
-        va_end(more); \
-    }
-
-#define OPEN(name) \
-    int name(const char *path, int flags, ...) { \
-        MODE \
-        REAL(name); \
-        return opening(AT_FDCWD, path, flags) == FAIL ? -1 : real(path, flags, mode); \
-    }
-OPEN(open)
-OPEN(open64)
-
-#define OPENAT(name) \
-    int name(int folder, const char *path, int flags, ...) { \
-        MODE \
-        REAL(name); \
-        return opening(folder, path, flags) == FAIL ? -1 : real(folder, path, flags, mode); \
-    }
-OPENAT(openat)
-OPENAT(openat64)

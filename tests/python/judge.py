@@ -7,7 +7,8 @@ Reads one JSON object a line from standard input and answers with one:
   {"learn": "source", "folder": F}   -> {"learned": "source", "records": n}
   {"judge": F}                       -> {"is": "source"}, the learned state that F is equal to in every collection:
                                         ids, vectors bit for bit, documents, metadata; {"is": "neither", "why": ...}
-Every folder is copied to a fresh path first and opened there; queries are compared with exact search.
+Every folder is copied to a fresh path first and opened there by a client of its own; queries are compared with exact
+search.
 """
 import gc, json, os, shutil, sys, traceback
 os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
@@ -95,6 +96,9 @@ def difference(a, b):
 
 def main(scratch):
     learned, number = {}, 0
+    # What the imports made stays: the collection after each folder need not walk through it.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         order, number = json.loads(line), number + 1
         try:
