@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
+use pulp::Arch;
 
 use super::questions::Probes;
 use crate::error::Result;
-use crate::matrix;
+use crate::matrix::{self, rows};
 use crate::store::{Hit, Metric};
 
 /// Neighbours compared between the store's index and exact search.
@@ -84,6 +85,7 @@ impl ExactSearch {
         self.metric
     }
 
+    #[inline(always)]
     fn distance(&self, product: f32, square: f32, query: usize) -> f32 {
         match self.metric {
             Metric::Cosine => 1.0 - product / square.sqrt().max(f32::MIN_POSITIVE),
@@ -92,11 +94,23 @@ impl ExactSearch {
         }
     }
 
+    /// Puts the distance of `query` to each record into `out`.
+    fn distances(&self, products: ArrayView1<f32>, squares: &[f32], query: usize, out: &mut Vec<f32>) {
+        out.clear();
+        Arch::new().dispatch(|| match products.to_slice() {
+            Some(products) => {
+                out.extend(products.iter().zip(squares).map(|(p, s)| self.distance(*p, *s, query)));
+            }
+            None => out.extend(products.iter().zip(squares).map(|(p, s)| self.distance(*p, *s, query))),
+        });
+    }
+
     /// Considers some records.
     pub fn add(&self, ids: &[String], vectors: ArrayView2<f32>) -> Result<()> {
         let mut products = Array2::zeros((self.queries.nrows(), vectors.nrows()));
         matrix::product_transposed(self.queries.view(), vectors, None, products.view_mut())?;
-        let squares: Vec<f32> = vectors.rows().into_iter().map(|v| v.dot(&v)).collect();
+        let square = |v: ArrayView1<f32>| v.to_slice().map_or_else(|| v.dot(&v), rows::squares_f32);
+        let squares: Vec<f32> = vectors.rows().into_iter().map(square).collect();
         if !self.owners.is_empty() {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             for ((column, id), square) in ids.iter().enumerate().zip(&squares) {
@@ -107,11 +121,15 @@ impl ExactSearch {
                 }
             }
         }
+        let mut distances = Vec::with_capacity(squares.len());
         for (query, row) in products.rows().into_iter().enumerate() {
             let (Some(bound), Some(best)) = (self.bound.get(query), self.best.get(query)) else { continue };
             let mut to_beat = f32::from_bits(bound.load(Ordering::Relaxed));
-            for ((product, square), id) in row.iter().zip(&squares).zip(ids) {
-                let distance = self.distance(*product, *square, query);
+            self.distances(row, &squares, query, &mut distances);
+            if !rows::any_below(&distances, to_beat) {
+                continue;
+            }
+            for (&distance, id) in distances.iter().zip(ids) {
                 if distance < to_beat {
                     let mut heap = best.lock().unwrap_or_else(PoisonError::into_inner);
                     heap.push(Candidate { distance, id: id.clone() });
