@@ -46,7 +46,8 @@ impl Sketcher {
     /// Sketch of the record `id`.
     pub fn sketch(&self, id: &str, vector: ArrayView1<f32>) -> Sketch {
         let vector = vector.as_standard_layout();
-        let (product, square) = rows::products(vector.as_slice().unwrap_or_default(), &self.direction);
+        let vector = vector.as_slice().unwrap_or_default();
+        let (product, square) = (rows::product(vector, &self.direction), rows::squares(vector));
         Sketch { id: hash_id(id), product: product as f32, norm: square.sqrt() as f32 }
     }
 }
