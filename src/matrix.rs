@@ -2,12 +2,17 @@
 //!
 //! Every matrix is row-major, one vector per row, unless a function says otherwise.
 
+pub mod rows;
+
+use std::ops::AddAssign;
+
+use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
 
 use crate::error::{Error, Kind, Result};
 
 /// A number type that [`product_transposed`] multiplies: `f32` or `f64`.
-pub trait Element: Copy + Send + Sync + 'static + sealed::Sealed {
+pub trait Element: Copy + AddAssign + Send + Sync + 'static + sealed::Sealed {
     /// Zero.
     const ZERO: Self;
     /// One.
@@ -30,6 +35,9 @@ impl Element for f64 {
     const ONE: Self = 1.0;
 }
 
+/// Rows that are multiplied at once where a bias is added: their product is still in the cache then.
+const CHUNK: usize = 1024;
+
 /// `out = X Wᵀ + bias`, multi-threaded.
 ///
 /// `x` is n x k, `w` is m x k, `bias` has m components (none means zero), `out` is n x m and is overwritten.
@@ -50,16 +58,44 @@ pub fn product_transposed<T: Element>(
             format!("matrix product of {n} x {k} with {m} x {l} into {:?} does not fit", out.dim()),
         ));
     }
-    match bias {
-        Some(bias) => out.axis_iter_mut(Axis(0)).for_each(|mut row| row.assign(&bias)),
-        None if k == 0 => out.fill(T::ZERO),
-        None => {}
-    }
-    if n == 0 || m == 0 || k == 0 {
+    if n == 0 || m == 0 {
         return Ok(());
     }
-    multiply(x, w, out, bias.is_some());
+    // Whoever calls from a worker of the pool has split the work already.
+    let alone = rayon::current_thread_index().is_some() || rayon::current_num_threads() == 1;
+    let Some(bias) = bias else {
+        match k {
+            0 => out.fill(T::ZERO),
+            _ => {
+                multiply(x, w, out, if alone { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(0) })
+            }
+        }
+        return Ok(());
+    };
+    if alone {
+        let chunks = x.axis_chunks_iter(Axis(0), CHUNK).zip(out.axis_chunks_iter_mut(Axis(0), CHUNK));
+        chunks.for_each(|(x, out)| multiply_and_add(x, w, bias, out));
+    } else {
+        let size = n.div_ceil(rayon::current_num_threads()).clamp(1, CHUNK);
+        let chunks = x.axis_chunks_iter(Axis(0), size).into_par_iter();
+        let outs = out.axis_chunks_iter_mut(Axis(0), size).into_par_iter();
+        chunks.zip(outs).for_each(|(x, out)| multiply_and_add(x, w, bias, out));
+    }
     Ok(())
+}
+
+/// One chunk of rows with the bias, on this thread. Shapes fit; there are rows and columns.
+fn multiply_and_add<T: Element>(
+    x: ArrayView2<'_, T>,
+    w: ArrayView2<'_, T>,
+    bias: ArrayView1<'_, T>,
+    mut out: ArrayViewMut2<'_, T>,
+) {
+    match x.ncols() {
+        0 => out.fill(T::ZERO),
+        _ => multiply(x, w, out.view_mut(), gemm::Parallelism::None),
+    }
+    out.axis_iter_mut(Axis(0)).for_each(|mut row| row.zip_mut_with(&bias, |o, b| *o += *b));
 }
 
 /// `X Wᵀ` as a new matrix. See [`product_transposed`].
@@ -78,15 +114,10 @@ fn multiply<T: Element>(
     x: ArrayView2<'_, T>,
     w: ArrayView2<'_, T>,
     mut out: ArrayViewMut2<'_, T>,
-    accumulate: bool,
+    parallelism: gemm::Parallelism,
 ) {
     assert_eq!((x.nrows(), w.nrows()), out.dim(), "rows of the product");
     assert_eq!(x.ncols(), w.ncols(), "inner extent of the product");
-    // Whoever calls from a worker of the pool has split the work already.
-    let parallelism = match rayon::current_thread_index() {
-        Some(_) => gemm::Parallelism::None,
-        None => gemm::Parallelism::Rayon(0),
-    };
     let [(x_row, x_column), (w_row, w_column), (out_row, out_column)] =
         [x.strides(), w.strides(), out.strides()].map(|s| (s[0], s[1]));
     // SAFETY: the three views are live for the whole call and cover exactly extent x stride elements
@@ -100,7 +131,7 @@ fn multiply<T: Element>(
             out.as_mut_ptr(),
             out_column,
             out_row,
-            accumulate,
+            false,
             x.as_ptr(),
             x_column,
             x_row,
@@ -124,17 +155,29 @@ pub fn row_norms(x: ArrayView2<'_, f32>) -> Array1<f64> {
 
 /// Squared Euclidean length of one vector, summed in f64.
 pub fn squared_norm(row: ArrayView1<'_, f32>) -> f64 {
-    row.iter().map(|&v| f64::from(v) * f64::from(v)).sum()
+    match row.to_slice() {
+        Some(row) => rows::squares(row),
+        None => row.iter().map(|&v| f64::from(v) * f64::from(v)).sum(),
+    }
 }
 
-/// Scales each row to length 1. A row of zeros stays as it is.
-pub fn normalise_rows(mut x: ArrayViewMut2<'_, f32>) {
-    for mut row in x.axis_iter_mut(Axis(0)) {
+/// Scales each row to length 1. A row of zeros and one with a value that is not finite stay as they are; of the
+/// latter it gives the number and the first.
+pub fn normalise_rows(mut x: ArrayViewMut2<'_, f32>) -> Option<(usize, usize)> {
+    let mut bad = None;
+    for (i, mut row) in x.axis_iter_mut(Axis(0)).enumerate() {
         let norm = squared_norm(row.view()).sqrt();
-        if norm > 0.0 {
-            row.mapv_inplace(|v| (f64::from(v) / norm) as f32);
+        if !norm.is_finite() {
+            let (count, first) = bad.unwrap_or((0, i));
+            bad = Some((count + 1, first));
+        } else if norm > 0.0 {
+            match row.as_slice_mut() {
+                Some(row) => rows::scale(row, 1.0 / norm),
+                None => row.mapv_inplace(|v| (f64::from(v) / norm) as f32),
+            }
         }
     }
+    bad
 }
 
 /// A copy whose rows have length 1 (rows of zeros stay).
@@ -195,7 +238,11 @@ pub fn from_faer(a: faer::MatRef<'_, f64>) -> Array2<f64> {
 
 /// Number of rows that hold a value that is not finite, and the first of them.
 pub fn not_finite(x: ArrayView2<'_, f32>) -> Option<(usize, usize)> {
-    let mut bad = x.axis_iter(Axis(0)).enumerate().filter(|(_, row)| row.iter().any(|v| !v.is_finite()));
+    let finite = |row: &ArrayView1<'_, f32>| match row.to_slice() {
+        Some(row) => rows::all_finite(row),
+        None => row.iter().all(|v| v.is_finite()),
+    };
+    let mut bad = x.axis_iter(Axis(0)).enumerate().filter(|(_, row)| !finite(row));
     let (first, _) = bad.next()?;
     Some((1 + bad.count(), first))
 }
@@ -232,19 +279,45 @@ mod tests {
     }
 
     #[test]
+    fn a_row_gives_the_same_whatever_comes_with_it() {
+        let of = |i: usize, j: usize| ((i * 31 + j * 17) as f32 * 0.618).sin();
+        let x = Array2::from_shape_fn((CHUNK + 1, 100), |(i, j)| of(i, j));
+        let w = Array2::from_shape_fn((37, 100), |(i, j)| of(j, i));
+        let bias = Array1::from_shape_fn(37, |i| of(i, i));
+        let product = |x: ArrayView2<'_, f32>| {
+            let mut out = Array2::zeros((x.nrows(), 37));
+            product_transposed(x, w.view(), Some(bias.view()), out.view_mut()).unwrap();
+            out
+        };
+        let all = product(x.view());
+        for rows in [0..1, 5..6, 7..9, 3..68, 0..CHUNK, CHUNK..CHUNK + 1] {
+            let apart = product(x.slice(s![rows.clone(), ..])) - all.slice(s![rows.clone(), ..]);
+            assert!(apart.iter().all(|d| d.abs() < 1e-5), "{rows:?}");
+        }
+        let plain = x.dot(&w.t()) + &bias;
+        assert!((&plain - &all).iter().all(|d| d.abs() < 1e-4));
+    }
+
+    #[test]
     fn an_empty_inner_extent_gives_zeros_and_a_wrong_shape_is_refused() {
         let (x, w) = (Array2::<f32>::zeros((2, 0)), Array2::<f32>::zeros((3, 0)));
         let mut out = Array2::from_elem((2, 3), 5.0f32);
         product_transposed(x.view(), w.view(), None, out.view_mut()).unwrap();
         assert_eq!(out, Array2::<f32>::zeros((2, 3)));
+        let bias = array![1.0, 2.0, 3.0];
+        product_transposed(x.view(), w.view(), Some(bias.view()), out.view_mut()).unwrap();
+        assert_eq!(out, array![[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]);
         assert!(times_transposed(out.view(), w.view()).unwrap_err().is_mismatch());
     }
 
     #[test]
     fn rows_of_zeros_stay_zero() {
         let mut x = array![[3.0f32, 4.0], [0.0, 0.0]];
-        normalise_rows(x.view_mut());
+        assert_eq!(normalise_rows(x.view_mut()), None);
         assert_eq!(x, array![[0.6, 0.8], [0.0, 0.0]]);
+        let mut x = array![[3.0, 0.0], [f32::INFINITY, 1.0], [1.0, f32::NAN]];
+        assert_eq!(normalise_rows(x.view_mut()), Some((2, 1)));
+        assert_eq!(x.row(0), array![1.0, 0.0]);
         assert_eq!(row_norms(array![[3.0f32, 4.0], [0.0, 0.0]].view()), array![5.0, 0.0]);
     }
 

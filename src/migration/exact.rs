@@ -4,10 +4,11 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
+use pulp::Arch;
 
 use crate::error::Result;
-use crate::matrix;
+use crate::matrix::{self, rows};
 use crate::store::{Hit, Metric};
 
 /// Neighbours compared between the store's index and exact search.
@@ -38,12 +39,24 @@ impl Queries {
     }
 
     /// How far a vector is from a query, by their inner product and the vector's squared length.
+    #[inline(always)]
     pub fn distance(&self, product: f32, square: f32, query: usize) -> f32 {
         match self.metric {
             Metric::Cosine => 1.0 - product / square.sqrt().max(f32::MIN_POSITIVE),
             Metric::Ip => 1.0 - product,
             Metric::L2 => self.squares.get(query).unwrap_or(&0.0) + square - 2.0 * product,
         }
+    }
+
+    /// Puts the distances of `query` to some vectors into `out`.
+    fn distances(&self, products: ArrayView1<f32>, squares: &[f32], query: usize, out: &mut Vec<f32>) {
+        out.clear();
+        Arch::new().dispatch(|| match products.to_slice() {
+            Some(products) => {
+                out.extend(products.iter().zip(squares).map(|(p, s)| self.distance(*p, *s, query)));
+            }
+            None => out.extend(products.iter().zip(squares).map(|(p, s)| self.distance(*p, *s, query))),
+        });
     }
 
     /// Distances of a query that differ by less are a tie: rounding, relative to the lengths at play.
@@ -105,12 +118,17 @@ impl ExactSearch {
     pub fn add(&self, ids: &[String], vectors: ArrayView2<f32>) -> Result<()> {
         let mut products = Array2::zeros((self.queries().nrows(), vectors.nrows()));
         matrix::product_transposed(self.queries(), vectors, None, products.view_mut())?;
-        let squares: Vec<f32> = vectors.rows().into_iter().map(|v| v.dot(&v)).collect();
+        let square = |v: ArrayView1<f32>| v.to_slice().map_or_else(|| v.dot(&v), rows::squares_f32);
+        let squares: Vec<f32> = vectors.rows().into_iter().map(square).collect();
+        let mut distances = Vec::with_capacity(squares.len());
         for (query, row) in products.rows().into_iter().enumerate() {
             let (Some(bound), Some(best)) = (self.bound.get(query), self.best.get(query)) else { continue };
             let mut to_beat = f32::from_bits(bound.load(Ordering::Relaxed));
-            for ((product, square), id) in row.iter().zip(&squares).zip(ids) {
-                let distance = self.queries.distance(*product, *square, query);
+            self.queries.distances(row, &squares, query, &mut distances);
+            if !rows::any_below(&distances, to_beat) {
+                continue;
+            }
+            for (&distance, id) in distances.iter().zip(ids) {
                 if distance < to_beat {
                     let mut heap = best.lock().unwrap_or_else(PoisonError::into_inner);
                     heap.push(Candidate { distance, id: id.clone() });

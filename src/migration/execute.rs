@@ -82,7 +82,7 @@ pub(super) fn execute_locked(
     let state_folder = store.state_folder();
     let swept = recovery::run(store, context)?;
     let folder = state_folder.join(&plan.migration);
-    let collection = store.collection(&plan.collection_id)?;
+    let collection = store.collection(&plan.collection_id, Some(plan.texts))?;
     still_as_planned(&plan, &collection)?;
     let mut run = Run {
         folder,

@@ -125,7 +125,7 @@ pub fn rollback(
     store.restore(&backup, since)?;
     journal.reach(State::RolledBack, context.timestamp(), &folder)?;
     let verification = check_restored(store, &journal, &changes, context)?;
-    let collection = &store.collection(&journal.plan.collection_id)?;
+    let collection = &store.collection(&journal.plan.collection_id, Some(journal.plan.texts))?;
     Ok(RollbackReport {
         migration: journal.migration.clone(),
         collection: collection.name.clone(),
@@ -185,7 +185,7 @@ fn check_restored(
     changes: &Changes,
     context: &Context<'_>,
 ) -> Result<VerificationReport> {
-    let collection = &store.collection(&journal.plan.collection_id)?;
+    let collection = &store.collection(&journal.plan.collection_id, Some(journal.plan.texts))?;
     let mut report = VerificationReport::default();
     let found = Mutex::new((0u64, Fingerprint::default()));
     context.progress.start("verifying", Some(collection.count), "records");

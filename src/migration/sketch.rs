@@ -7,13 +7,11 @@ use ndarray::ArrayView1;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
+use crate::matrix::rows;
 
 /// Relative deviation that a store may add by keeping a normalised vector and its length apart
 /// (two roundings in f32), with room for long vectors.
 const TOLERANCE: f32 = 1e-4;
-
-/// Sums side by side.
-const LANES: usize = 8;
 
 /// Sketch of one record.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,21 +46,8 @@ impl Sketcher {
     /// Sketch of the record `id`.
     pub fn sketch(&self, id: &str, vector: ArrayView1<f32>) -> Sketch {
         let vector = vector.as_standard_layout();
-        let (vectors, rest) = vector.as_slice().unwrap_or_default().as_chunks::<LANES>();
-        let (directions, direction_rest) = self.direction.as_chunks::<LANES>();
-        // Several sums side by side, so that the processor's vector units can take them.
-        let (mut products, mut squares) = ([0f64; LANES], [0f64; LANES]);
-        for (x, r) in vectors.iter().zip(directions) {
-            for lane in 0..LANES {
-                products[lane] += f64::from(x[lane]) * f64::from(r[lane]);
-                squares[lane] += f64::from(x[lane]) * f64::from(x[lane]);
-            }
-        }
-        let (mut product, mut square) = (products.iter().sum::<f64>(), squares.iter().sum::<f64>());
-        for (x, r) in rest.iter().zip(direction_rest) {
-            product += f64::from(*x) * f64::from(*r);
-            square += f64::from(*x) * f64::from(*x);
-        }
+        let vector = vector.as_slice().unwrap_or_default();
+        let (product, square) = (rows::product(vector, &self.direction), rows::squares(vector));
         Sketch { id: hash_id(id), product: product as f32, norm: square.sqrt() as f32 }
     }
 }

@@ -60,7 +60,7 @@ pub fn verify(
         options.namespace.as_deref(),
         options.migration.as_deref(),
     )?;
-    let collection = &store.collection(&journal.plan.collection_id)?;
+    let collection = &store.collection(&journal.plan.collection_id, None)?;
     let (projection, _) = Projection::load(&folder.join(PROJECTION))?;
     let put = sketch::from_bytes(&files::read_at_most(&folder.join(SKETCHES), 1 << 34)?)?;
     let changes = match &journal.backup {

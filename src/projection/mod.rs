@@ -133,13 +133,13 @@ impl Projection {
                 ),
             ));
         }
-        finite(x, "source")?;
+        finite(matrix::not_finite(x), x.nrows(), "source")?;
         self.kind.apply_into(x, out.view_mut())?;
-        finite(out.view(), "projected")?;
-        if self.header.target.normalised == Some(true) {
-            matrix::normalise_rows(out);
-        }
-        Ok(())
+        let bad = match self.header.target.normalised {
+            Some(true) => matrix::normalise_rows(out),
+            _ => matrix::not_finite(out.view()),
+        };
+        finite(bad, x.nrows(), "projected")
     }
 
     /// Whether vectors of the space `found` may be projected: no known field contradicts.
@@ -185,14 +185,14 @@ impl Projection {
     }
 }
 
-fn finite(x: ArrayView2<'_, f32>, which: &str) -> Result<()> {
-    match matrix::not_finite(x) {
+/// `bad`: number of rows that hold a value that is not finite, and the first of them.
+fn finite(bad: Option<(usize, usize)>, rows: usize, which: &str) -> Result<()> {
+    match bad {
         None => Ok(()),
         Some((count, first)) => Err(Error::new(
             error::Kind::Damaged,
             format!(
-                "{count} of {} {which} vectors hold values that are not finite, the first is row {first}",
-                x.nrows()
+                "{count} of {rows} {which} vectors hold values that are not finite, the first is row {first}"
             ),
         )),
     }

@@ -145,12 +145,14 @@ pub trait VectorStore {
     /// What is there, without reading a vector.
     fn describe(&self) -> Result<StoreDescription>;
 
-    /// One collection by its id, as [`VectorStore::describe`] has it.
+    /// One collection by its id, as [`VectorStore::describe`] has it. `texts`: how many records have a text, if that is
+    /// known; counting them can take longest of all.
     ///
     /// # Errors
     /// [`Kind::NotFound`](crate::error::Kind::NotFound) if it is not there (any more).
-    fn collection(&self, id: &str) -> Result<Collection> {
-        Ok(find_collection(&self.describe()?, id, None)?.clone())
+    fn collection(&self, id: &str, texts: Option<u64>) -> Result<Collection> {
+        let found = find_collection(&self.describe()?, id, None)?.clone();
+        Ok(Collection { texts: texts.unwrap_or(found.texts), ..found })
     }
 
     /// What the store can do.

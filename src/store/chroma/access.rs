@@ -84,7 +84,13 @@ impl ChromaStore {
         .hint(holders::SIGHT))
     }
 
-    pub(super) fn describe_collection(&self, connection: &Connection, entry: Entry) -> Result<Collection> {
+    /// `texts`: how many records have one, if that is known.
+    pub(super) fn describe_collection(
+        &self,
+        connection: &Connection,
+        entry: Entry,
+        texts: Option<u64>,
+    ) -> Result<Collection> {
         let doing = "count the records";
         let count = |sql: &str| -> Result<u64> {
             let n: i64 = connection
@@ -95,11 +101,10 @@ impl ChromaStore {
             Ok(n.unsigned_abs())
         };
         let records = count("SELECT count(*) FROM embeddings WHERE segment_id = ?1")?;
-        let texts = count(
-            // The index of the primary key answers this alone; a document is always a text.
-            "SELECT count(*) FROM embeddings e JOIN embedding_metadata m ON m.id = e.id AND m.key = 'chroma:document' \
-             WHERE e.segment_id = ?1",
-        )?;
+        // The index of the primary key answers this alone; a document is always a text.
+        let with_text = "SELECT count(*) FROM embeddings e JOIN embedding_metadata m \
+                         ON m.id = e.id AND m.key = 'chroma:document' WHERE e.segment_id = ?1";
+        let texts = texts.map_or_else(|| count(with_text), Ok)?;
         let stamp = stamp::read(connection, &entry.id)?
             .filter(|stamp| stamp.segment == entry.vector && Some(stamp.space.dimension) == entry.dimension);
         let (stamped, migration) = stamp.map(|stamp| (stamp.space, stamp.migration)).unzip();

@@ -92,7 +92,8 @@ impl Listed {
     }
 }
 
-fn hash(id: &str) -> u64 {
+/// The same for the same id as long as the program runs.
+pub(super) fn hash(id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
     hasher.finish()

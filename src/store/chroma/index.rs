@@ -11,6 +11,7 @@ use super::ids::Ids;
 use super::{pickle, queue};
 use crate::error::{Error, Kind, Result};
 use crate::hnsw::{self, Distance};
+use crate::matrix::rows;
 use crate::platform::files;
 use crate::store::Metric;
 
@@ -227,9 +228,8 @@ pub(super) fn distance(metric: Metric) -> Distance {
 /// Scales to length 1 and returns the length, as Chroma's index does: norm = sqrt(sum x^2) in f32,
 /// x / (norm + 1e-30) as a product with the reciprocal. A zero vector stays zero.
 pub(super) fn normalise(vector: &mut [f32]) -> f32 {
-    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let factor = 1.0 / (norm + 1e-30);
-    vector.iter_mut().for_each(|x| *x *= factor);
+    let norm = rows::squares_f32(vector).sqrt();
+    rows::scale_f32(vector, 1.0 / (norm + 1e-30));
     norm
 }
 

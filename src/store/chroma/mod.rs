@@ -96,7 +96,7 @@ impl VectorStore for ChromaStore {
         let (connection, release) = self.read()?;
         let collections: Vec<_> = catalog::read(&connection, release)?
             .into_iter()
-            .map(|entry| self.describe_collection(&connection, entry))
+            .map(|entry| self.describe_collection(&connection, entry, None))
             .collect::<Result<_>>()?;
         let indexes: u64 = std::fs::read_dir(&self.folder)
             .map_err(|e| Error::io("list", &self.folder, e))?
@@ -113,9 +113,9 @@ impl VectorStore for ChromaStore {
         })
     }
 
-    fn collection(&self, id: &str) -> Result<Collection> {
+    fn collection(&self, id: &str, texts: Option<u64>) -> Result<Collection> {
         let (connection, release) = self.read()?;
-        self.describe_collection(&connection, catalog::find(&connection, release, id)?)
+        self.describe_collection(&connection, catalog::find(&connection, release, id)?, texts)
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -4,8 +4,9 @@
 //! 1.0) with a machine of just the opcodes needed for them: nothing is imported, nothing is called.
 //! Every opcode costs from a budget set by the number of records, so memory is bounded.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use super::ids::hash;
 use crate::error::{Error, Kind, Result};
 
 const CLASS: (&str, &str) = ("chromadb.segment.impl.vector.local_persistent_hnsw", "PersistentData");
@@ -82,22 +83,27 @@ pub(super) fn read(bytes: &[u8], records: u64) -> Result<IndexMetadata> {
 }
 
 fn labels(entries: &[(Value<'_>, Value<'_>)]) -> Result<Vec<(String, u64)>> {
-    let mut ids = std::collections::HashSet::with_capacity(entries.len());
     let mut labels = Vec::with_capacity(entries.len());
-    let mut twice = false;
     for (id, label) in entries {
         let (Value::Text(id), Value::Int(label)) = (id, label) else {
             return Err(damaged("maps something else than an id to a label"));
         };
-        twice |= !ids.insert(*id);
         labels.push(((*id).to_owned(), natural(*label)?));
     }
-    let mut sorted: Vec<u64> = labels.iter().map(|(_, label)| *label).collect();
-    sorted.sort_unstable();
-    if twice || sorted.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
-        return Err(damaged("gives an id or a label twice"));
+    // Sorting numbers is faster than a set of texts; equal hashes are looked at closely.
+    let is_twice = is_any_twice(labels.iter().map(|(_, label)| *label))
+        || is_any_twice(labels.iter().map(|(id, _)| hash(id)))
+            && labels.iter().map(|(id, _)| id).collect::<BTreeSet<_>>().len() < labels.len();
+    match is_twice {
+        true => Err(damaged("gives an id or a label twice")),
+        false => Ok(labels),
     }
-    Ok(labels)
+}
+
+fn is_any_twice(numbers: impl Iterator<Item = u64>) -> bool {
+    let mut sorted: Vec<u64> = numbers.collect();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
 }
 
 impl<'a> Machine<'a> {

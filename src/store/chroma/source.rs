@@ -8,6 +8,7 @@ use super::index::{self, Index};
 use super::queue;
 use super::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
+use crate::matrix::{self, rows};
 use crate::store::Batch;
 
 /// Some elements of the index, side by side.
@@ -103,7 +104,7 @@ pub(super) fn waiting<'a>(
 /// # Errors
 /// [`Kind::Damaged`] if it is not finite.
 pub(super) fn into_index(cosine: bool, id: &str, vector: &mut [f32]) -> Result<f32> {
-    if vector.iter().any(|x| !x.is_finite()) {
+    if !rows::all_finite(vector) {
         let found = format!("the new vector of record `{}` is not finite", id.escape_default());
         return Err(Error::new(Kind::Damaged, found));
     }
@@ -120,8 +121,8 @@ pub(super) fn expect_shape(vectors: &Array2<f32>, records: usize, dimension: usi
 }
 
 fn refuse_not_finite(batch: &Batch) -> Result<()> {
-    let bad = batch.vectors.rows().into_iter().position(|row| row.iter().any(|x| !x.is_finite()));
-    match bad.and_then(|row| batch.ids.get(row)) {
+    let bad = matrix::not_finite(batch.vectors.view());
+    match bad.and_then(|(_, first)| batch.ids.get(first)) {
         Some(id) => Err(Error::new(
             Kind::Damaged,
             format!(
