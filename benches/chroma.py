@@ -186,6 +186,12 @@ def train(a, work):
          "--target-vectors", os.path.join(work, "target.npy"), "--source-model", a.source_model,
          "--target-model", a.target_model, "--output-dir", folder,
          "--registry", os.path.join(folder, "registry.json")])
+    return trained(work)
+
+
+def trained(work):
+    """The projection that `train` left."""
+    folder = os.path.join(work, "projections")
     files = [n for n in os.listdir(folder) if n.endswith(".safetensors")]
     assert len(files) == 1, files
     return os.path.join(folder, files[0])
@@ -196,26 +202,37 @@ def main():
     p.add_argument("--embedport", required=True)
     p.add_argument("--python", default=sys.executable)
     p.add_argument("--work", required=True)
-    p.add_argument("--set", action="append", required=True, metavar="TEXTS,SOURCE,TARGET")
+    p.add_argument("--set", action="append", default=[], metavar="TEXTS,SOURCE,TARGET")
     p.add_argument("--records", type=int, default=20_000)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--slow-rounds", type=int, default=1)
     p.add_argument("--index", action="append", choices=["auto", "keep", "rebuild"])
+    p.add_argument("--reuse", action="store_true", help="the rows, projection and database that an earlier run left in WORK")
     p.add_argument("--projection", help="a projection file; trained from the sets if it is not given")
     p.add_argument("--source-model", default="bench/source")
     p.add_argument("--target-model", default="bench/target")
     p.add_argument("--argument", action="append", default=[], help="further argument of migrate-collection")
     p.add_argument("--json", action="store_true", help="print JSON, not a table")
     a = p.parse_args()
+    if not a.set and not a.reuse:
+        p.error("--set is missing")
     os.makedirs(a.work, exist_ok=True)
 
-    repeated = read_sets(a.set, a.records, a.work)
-    projection = a.projection or train(a, a.work)
+    if a.reuse:
+        with open(os.path.join(a.work, "result.json")) as f:
+            repeated = json.load(f)["of_which_repeated_with_noise"]
+        projection = a.projection or trained(a.work)
+    else:
+        repeated = read_sets(a.set, a.records, a.work)
+        projection = a.projection or train(a, a.work)
     weights = os.path.join(a.work, "weights.npy")
     dimension = weights_of(projection, weights)
     original = os.path.join(a.work, "original")
-    shutil.rmtree(original, ignore_errors=True)
-    release = run([a.python, "-c", MAKE, original, COLLECTION, a.work])[1].strip()
+    if a.reuse:
+        release = run([a.python, "-c", "import chromadb; print(chromadb.__version__)"])[1].strip()
+    else:
+        shutil.rmtree(original, ignore_errors=True)
+        release = run([a.python, "-c", MAKE, original, COLLECTION, a.work])[1].strip()
 
     def copy(name):
         folder = os.path.join(a.work, name)

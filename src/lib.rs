@@ -14,6 +14,7 @@ pub mod projection;
 pub mod random;
 pub mod registry;
 pub mod sampling;
+pub mod simd;
 pub mod space;
 pub mod store;
 pub mod texts;

@@ -2,14 +2,13 @@
 //!
 //! Every matrix is row-major, one vector per row, unless a function says otherwise.
 
-pub mod rows;
-
 use std::ops::AddAssign;
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
 
 use crate::error::{Error, Kind, Result};
+use crate::simd;
 
 /// A number type that [`product_transposed`] multiplies: `f32` or `f64`.
 pub trait Element: Copy + AddAssign + Send + Sync + 'static + sealed::Sealed {
@@ -156,7 +155,7 @@ pub fn row_norms(x: ArrayView2<'_, f32>) -> Array1<f64> {
 /// Squared Euclidean length of one vector, summed in f64.
 pub fn squared_norm(row: ArrayView1<'_, f32>) -> f64 {
     match row.to_slice() {
-        Some(row) => rows::squares(row),
+        Some(row) => simd::squares(row),
         None => row.iter().map(|&v| f64::from(v) * f64::from(v)).sum(),
     }
 }
@@ -172,7 +171,7 @@ pub fn normalise_rows(mut x: ArrayViewMut2<'_, f32>) -> Option<(usize, usize)> {
             bad = Some((count + 1, first));
         } else if norm > 0.0 {
             match row.as_slice_mut() {
-                Some(row) => rows::scale(row, 1.0 / norm),
+                Some(row) => simd::scale(row, 1.0 / norm),
                 None => row.mapv_inplace(|v| (f64::from(v) / norm) as f32),
             }
         }
@@ -239,7 +238,7 @@ pub fn from_faer(a: faer::MatRef<'_, f64>) -> Array2<f64> {
 /// Number of rows that hold a value that is not finite, and the first of them.
 pub fn not_finite(x: ArrayView2<'_, f32>) -> Option<(usize, usize)> {
     let finite = |row: &ArrayView1<'_, f32>| match row.to_slice() {
-        Some(row) => rows::all_finite(row),
+        Some(row) => simd::all_finite(row),
         None => row.iter().all(|v| v.is_finite()),
     };
     let mut bad = x.axis_iter(Axis(0)).enumerate().filter(|(_, row)| !finite(row));

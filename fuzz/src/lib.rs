@@ -12,6 +12,8 @@ pub mod hnsw;
 pub mod platform;
 #[path = "../../src/random.rs"]
 pub mod random;
+#[path = "../../src/simd.rs"]
+pub mod simd;
 #[path = "../../src/space.rs"]
 pub mod space;
 #[path = "../../src/store/mod.rs"]

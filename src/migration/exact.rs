@@ -8,7 +8,8 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use pulp::Arch;
 
 use crate::error::Result;
-use crate::matrix::{self, rows};
+use crate::matrix;
+use crate::simd;
 use crate::store::{Hit, Metric};
 
 /// Neighbours compared between the store's index and exact search.
@@ -118,14 +119,14 @@ impl ExactSearch {
     pub fn add(&self, ids: &[String], vectors: ArrayView2<f32>) -> Result<()> {
         let mut products = Array2::zeros((self.queries().nrows(), vectors.nrows()));
         matrix::product_transposed(self.queries(), vectors, None, products.view_mut())?;
-        let square = |v: ArrayView1<f32>| v.to_slice().map_or_else(|| v.dot(&v), rows::squares_f32);
+        let square = |v: ArrayView1<f32>| v.to_slice().map_or_else(|| v.dot(&v), simd::squares_f32);
         let squares: Vec<f32> = vectors.rows().into_iter().map(square).collect();
         let mut distances = Vec::with_capacity(squares.len());
         for (query, row) in products.rows().into_iter().enumerate() {
             let (Some(bound), Some(best)) = (self.bound.get(query), self.best.get(query)) else { continue };
             let mut to_beat = f32::from_bits(bound.load(Ordering::Relaxed));
             self.queries.distances(row, &squares, query, &mut distances);
-            if !rows::any_below(&distances, to_beat) {
+            if !simd::any_below(&distances, to_beat) {
                 continue;
             }
             for (&distance, id) in distances.iter().zip(ids) {

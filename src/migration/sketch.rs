@@ -7,7 +7,7 @@ use ndarray::ArrayView1;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
-use crate::matrix::rows;
+use crate::simd;
 
 /// Relative deviation that a store may add by keeping a normalised vector and its length apart
 /// (two roundings in f32), with room for long vectors.
@@ -47,7 +47,7 @@ impl Sketcher {
     pub fn sketch(&self, id: &str, vector: ArrayView1<f32>) -> Sketch {
         let vector = vector.as_standard_layout();
         let vector = vector.as_slice().unwrap_or_default();
-        let (product, square) = (rows::product(vector, &self.direction), rows::squares(vector));
+        let (product, square) = (simd::product(vector, &self.direction), simd::squares(vector));
         Sketch { id: hash_id(id), product: product as f32, norm: square.sqrt() as f32 }
     }
 }

@@ -11,8 +11,8 @@ use super::ids::Ids;
 use super::{pickle, queue};
 use crate::error::{Error, Kind, Result};
 use crate::hnsw::{self, Distance};
-use crate::matrix::rows;
 use crate::platform::files;
+use crate::simd;
 use crate::store::Metric;
 
 pub(super) const HEADER: &str = "header.bin";
@@ -228,8 +228,8 @@ pub(super) fn distance(metric: Metric) -> Distance {
 /// Scales to length 1 and returns the length, as Chroma's index does: norm = sqrt(sum x^2) in f32,
 /// x / (norm + 1e-30) as a product with the reciprocal. A zero vector stays zero.
 pub(super) fn normalise(vector: &mut [f32]) -> f32 {
-    let norm = rows::squares_f32(vector).sqrt();
-    rows::scale_f32(vector, 1.0 / (norm + 1e-30));
+    let norm = simd::squares_f32(vector).sqrt();
+    simd::scale_f32(vector, 1.0 / (norm + 1e-30));
     norm
 }
 

@@ -15,6 +15,10 @@ const CLASS: (&str, &str) = ("chromadb.segment.impl.vector.local_persistent_hnsw
 const OPCODES_PER_RECORD: u64 = 64;
 const OPCODES_FREE: u64 = 65_536;
 
+/// Maps whose entries nobody asks for, and the number of such a dict: there is no entry of the arena for it.
+const UNUSED: [&str; 2] = ["label_to_id", "id_to_seq_id"];
+const NOT_KEPT: usize = usize::MAX;
+
 /// What the pickle says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct IndexMetadata {
@@ -121,6 +125,9 @@ impl<'a> Machine<'a> {
                 b'(' => self.stack.push(Value::Mark),
                 b'N' => self.stack.push(Value::None),
                 b')' => self.stack.push(Value::EmptyTuple),
+                b'}' if matches!(self.stack.last(), Some(Value::Text(name)) if UNUSED.contains(name)) => {
+                    self.stack.push(Value::Dict(NOT_KEPT));
+                }
                 b'}' => {
                     self.dicts.push(Vec::new());
                     self.stack.push(Value::Dict(self.dicts.len() - 1));

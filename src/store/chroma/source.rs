@@ -1,6 +1,6 @@
 //! The records of a snapshot in blocks as they lie in the index: many blocks can be read at once.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use rusqlite::Connection;
 
@@ -8,7 +8,7 @@ use super::index::{self, Index};
 use super::queue;
 use super::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
-use crate::matrix::{self, rows};
+use crate::simd;
 use crate::store::Batch;
 
 /// Some elements of the index, side by side.
@@ -104,7 +104,7 @@ pub(super) fn waiting<'a>(
 /// # Errors
 /// [`Kind::Damaged`] if it is not finite.
 pub(super) fn into_index(cosine: bool, id: &str, vector: &mut [f32]) -> Result<f32> {
-    if !rows::all_finite(vector) {
+    if !simd::all_finite(vector) {
         let found = format!("the new vector of record `{}` is not finite", id.escape_default());
         return Err(Error::new(Kind::Damaged, found));
     }
@@ -121,8 +121,12 @@ pub(super) fn expect_shape(vectors: &Array2<f32>, records: usize, dimension: usi
 }
 
 fn refuse_not_finite(batch: &Batch) -> Result<()> {
-    let bad = matrix::not_finite(batch.vectors.view());
-    match bad.and_then(|(_, first)| batch.ids.get(first)) {
+    let finite = |row: ArrayView1<f32>| match row.to_slice() {
+        Some(row) => simd::all_finite(row),
+        None => row.iter().all(|x| x.is_finite()),
+    };
+    let bad = batch.vectors.rows().into_iter().position(|row| !finite(row));
+    match bad.and_then(|row| batch.ids.get(row)) {
         Some(id) => Err(Error::new(
             Kind::Damaged,
             format!(
