@@ -2,6 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use rayon::prelude::*;
+
 /// Record ids by element and elements by record id: about 24 bytes a record beside the ids themselves.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
@@ -18,7 +20,7 @@ impl Ids {
         let mut ids = Ids {
             text: String::with_capacity(named.iter().map(|(_, id)| id.len()).sum()),
             ends: Vec::with_capacity(count),
-            by_hash: named.iter().map(|(element, id)| (hash(id), *element)).collect(),
+            by_hash: named.par_iter().map(|(element, id)| (hash(id), *element)).collect(),
         };
         for (element, id) in named {
             ids.ends.resize(*element as usize, ids.text.len() as u64);
@@ -26,7 +28,7 @@ impl Ids {
             ids.ends.push(ids.text.len() as u64);
         }
         ids.ends.resize(count, ids.text.len() as u64);
-        ids.by_hash.sort_unstable();
+        ids.by_hash.par_sort_unstable();
         ids
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -20,6 +21,9 @@ use crate::platform::bytes as as_bytes;
 use crate::platform::files::{self, Syncing};
 use crate::store::{Metric, Pass};
 
+/// The disk begins to write whenever so much is there.
+const BYTES_AT_ONCE: usize = 1 << 25;
+
 /// New vectors inside a copy of the elements of the index; those of the queue beside it.
 pub(super) struct Kept {
     folder: PathBuf,
@@ -29,7 +33,7 @@ pub(super) struct Kept {
     labels: Vec<u64>,
     lengths: Vec<f32>,
     /// The elements, on their way to the disk.
-    syncing: Option<Syncing>,
+    syncing: Vec<Syncing>,
     /// Rows of the queue and their new vectors.
     pub tail: Vec<(i64, Vec<u8>)>,
 }
@@ -53,7 +57,7 @@ impl Kept {
             header: Header { dimension, capacity: index.header().count, ..*index.header() },
             labels: Vec::new(),
             lengths: Vec::new(),
-            syncing: None,
+            syncing: Vec::new(),
             tail: Vec::new(),
         })
     }
@@ -62,6 +66,8 @@ impl Kept {
     pub fn take_index(&mut self, snapshot: &Snapshot, pass: &dyn Pass, context: &Context<'_>) -> Result<()> {
         let index = kept_index(snapshot)?;
         let path = self.folder.join(index::LEVEL0);
+        // Bytes since the disk was last told to begin, and what it is at: all at the end would be waited for.
+        let begun = Mutex::new((0, Vec::new()));
         let blocks: Vec<_> = index.blocks().collect();
         let parts: Vec<_> = blocks
             .into_par_iter()
@@ -72,12 +78,20 @@ impl Kept {
                 let at = u64::from(first) * self.header.element_bytes();
                 files::write_all_at(&self.level0, &buffers.target, at)
                     .map_err(|e| Error::io("write", &path, e))?;
+                let mut begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
+                begun.0 += buffers.target.len();
+                if begun.0 >= BYTES_AT_ONCE {
+                    begun.0 = 0;
+                    begun.1.push(files::begin_sync(&self.level0, &path)?);
+                }
+                drop(begun);
                 context.progress.advance(block.live.len() as u64);
                 Ok((lengths, labels))
             })
             .collect::<Result<_>>()?;
+        self.syncing = begun.into_inner().unwrap_or_else(PoisonError::into_inner).1;
         // What waits in the queue changes little of it.
-        self.syncing = Some(files::begin_sync(&self.level0, &path)?);
+        self.syncing.push(files::begin_sync(&self.level0, &path)?);
         let (lengths, labels): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         (self.lengths, self.labels) = (lengths.concat(), labels.concat());
         Ok(())
@@ -148,7 +162,7 @@ impl Kept {
     /// Writes the other files, durably; the elements are on their way to the disk until the returned is finished.
     pub fn write(&mut self, snapshot: &Snapshot, form: Form) -> Result<Syncing> {
         let index = kept_index(snapshot)?;
-        self.syncing.take().map_or(Ok(()), Syncing::finish)?;
+        std::mem::take(&mut self.syncing).into_iter().try_for_each(Syncing::finish)?;
         let syncing = files::begin_sync(&self.level0, &self.folder.join(index::LEVEL0))?;
         files::write_atomically(&self.folder.join(index::LENGTHS), |out| {
             self.lengths.iter().try_for_each(|length| out.write_all(&length.to_le_bytes()))
