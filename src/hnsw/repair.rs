@@ -187,9 +187,11 @@ impl<V: GraphView> KernelOp for Join<'_, V> {
             } else {
                 &links
             };
+            // Links of before go into the places that are left: the far ones among them hold the graph together.
+            let before = view.links(node as u32, 0).filter(|id| !kept.iter().any(|link| link.id == *id));
             if let Some((count, places)) = list.split_first_mut() {
-                *count = kept.len() as u32;
-                places.iter_mut().zip(kept).for_each(|(place, link)| *place = link.id);
+                let links = kept.iter().map(|link| link.id).chain(before);
+                *count = places.iter_mut().zip(links).map(|(place, id)| *place = id).count() as u32;
             }
         }
     }

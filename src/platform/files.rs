@@ -252,6 +252,11 @@ pub fn begin_sync(file: &File, path: &Path) -> Result<Syncing> {
 }
 
 impl Syncing {
+    /// Whether there is nothing left to wait for.
+    pub fn is_done(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits until the file is durable.
     pub fn finish(self) -> Result<()> {
         let synced = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -21,7 +21,7 @@ use crate::platform::bytes as as_bytes;
 use crate::platform::files::{self, Syncing};
 use crate::store::{Metric, Pass};
 
-/// The disk begins to write whenever so much is there.
+/// The disk begins to write whenever so much is there and it is at nothing else.
 const BYTES_AT_ONCE: usize = 1 << 25;
 
 /// New vectors inside a copy of the elements of the index; those of the queue beside it.
@@ -66,7 +66,7 @@ impl Kept {
     pub fn take_index(&mut self, snapshot: &Snapshot, pass: &dyn Pass, context: &Context<'_>) -> Result<()> {
         let index = kept_index(snapshot)?;
         let path = self.folder.join(index::LEVEL0);
-        // Bytes since the disk was last told to begin, and what it is at: all at the end would be waited for.
+        // Bytes since the disk was last told to begin, and what it is at: at the end all of it would be waited for.
         let begun = Mutex::new((0, Vec::new()));
         let blocks: Vec<_> = index.blocks().collect();
         let parts: Vec<_> = blocks
@@ -80,7 +80,7 @@ impl Kept {
                     .map_err(|e| Error::io("write", &path, e))?;
                 let mut begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
                 begun.0 += buffers.target.len();
-                if begun.0 >= BYTES_AT_ONCE {
+                if begun.0 >= BYTES_AT_ONCE && begun.1.last().is_none_or(Syncing::is_done) {
                     begun.0 = 0;
                     begun.1.push(files::begin_sync(&self.level0, &path)?);
                 }
