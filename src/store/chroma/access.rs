@@ -15,6 +15,8 @@ use crate::store::{Collection, VectorStore};
 
 /// Longer than it takes to start a program, shorter than anybody notices.
 const INSTANT: std::time::Duration = std::time::Duration::from_millis(200);
+/// How often is looked again before somebody counts as a holder.
+const LOOKS: usize = 5;
 
 impl ChromaStore {
     pub(super) fn database(&self) -> PathBuf {
@@ -67,8 +69,12 @@ impl ChromaStore {
 
     pub(super) fn refuse_holders(&self) -> Result<()> {
         let mut holders = self.holders()?;
-        if !holders.is_empty() {
-            // A program that this very process is starting has all of its descriptors for an instant.
+        for _ in 0..LOOKS {
+            if holders.is_empty() {
+                return Ok(());
+            }
+            // A program that is being started has all descriptors of the one that starts it for an instant, which
+            // is a long one where the processors are busy.
             std::thread::sleep(INSTANT);
             let still = self.holders()?;
             holders.retain(|holder| still.contains(holder));
