@@ -4,7 +4,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -13,13 +15,16 @@ use crate::common;
 /// Folders between two proofs, and in the life of one process.
 const PROOF_EVERY: usize = 150;
 const LIFE: usize = 600;
+/// How long an answer may take: over some damaged folders Chroma goes round in circles for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One process of real Chroma.
 struct Process {
     child: Child,
     orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    answers: mpsc::Receiver<String>,
     opened: usize,
+    is_alive: bool,
 }
 
 impl Process {
@@ -36,16 +41,21 @@ impl Process {
             .spawn()
             .unwrap();
         let orders = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().unwrap());
-        Process { child, orders, answers, opened: 0 }
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (say, answers) = mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| say.send(line)));
+        Process { child, orders, answers, opened: 0, is_alive: true }
     }
 
     fn ask(&mut self, order: &Value) -> Value {
         let orders = self.orders.as_mut().unwrap();
         let _ = writeln!(orders, "{order}").and_then(|()| orders.flush());
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|_| json!({ "is": "neither", "why": "Chroma died" }))
+        let answer = self.answers.recv_timeout(PATIENCE).ok();
+        answer.and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_else(|| {
+            self.is_alive = false;
+            let _ = self.child.kill();
+            json!({ "is": "neither", "why": "Chroma died, or did not answer for a minute" })
+        })
     }
 
     /// The name of the state that a folder is in, or why it is in none.
@@ -96,29 +106,38 @@ impl Judge {
             if is_due {
                 self.prove(&mut process);
             }
-            if process.opened < LIFE {
+            if process.opened < LIFE && process.is_alive {
                 return self.process.insert(process);
             }
         }
+        let mut process = self.learned();
+        self.prove(&mut process);
+        // A wrong folder may have been the end of it.
+        let process = if process.is_alive { process } else { self.learned() };
+        self.process.insert(process)
+    }
+
+    fn learned(&self) -> Process {
         let mut process = Process::new(self.release, &self.scratch);
         for (name, folder) in &self.states {
             let answer = process.ask(&json!({ "learn": name, "folder": folder }));
             assert_eq!(answer["learned"], *name, "{answer}");
         }
-        self.prove(&mut process);
-        self.process.insert(process)
+        process
     }
 
     /// Has it recognise every state and none in a folder that is damaged or half of each; else all that it said
     /// since the last proof is worth nothing.
     fn prove(&self, process: &mut Process) {
+        for (name, folder) in &self.states {
+            assert_eq!(process.judge(folder).as_deref(), Ok(*name), "after {} folders", process.opened);
+        }
         for folder in &self.wrong {
             let seen = process.judge(folder);
             assert!(seen.is_err(), "after {} folders {} is {seen:?}", process.opened, folder.display());
-        }
-        // Also shows that it lives.
-        for (name, folder) in &self.states {
-            assert_eq!(process.judge(folder).as_deref(), Ok(*name), "after {} folders", process.opened);
+            if !process.is_alive {
+                return;
+            }
         }
     }
 }
