@@ -386,15 +386,22 @@ fn held_by_a_chroma_server() {
     assert!(outcome.stderr.contains("end `chroma run` with Ctrl-C"), "{}", outcome.stderr);
 }
 
-#[test]
+/// How long a migration takes at least: the first one also waits for files that nobody read before.
 #[cfg(unix)]
-fn ctrl_c_at_any_time() {
-    let full = {
+fn shortest_run() -> std::time::Duration {
+    let runs = (0..3).map(|_| {
         let s = Scratch::new();
         let start = std::time::Instant::now();
         embedport(s.path(), &migrate("tldr", PROJECTION)).succeeds();
         start.elapsed()
-    };
+    });
+    runs.min().unwrap()
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_at_any_time() {
+    let full = shortest_run();
     let mut stopped = 0;
     for step in 0..8 {
         let s = Scratch::new();
@@ -436,12 +443,7 @@ fn dimension_of_tldr(s: &Scratch) -> u64 {
 #[test]
 #[cfg(unix)]
 fn kill_at_any_time_leaves_source_or_target_and_the_next_run_tidies_up() {
-    let full = {
-        let s = Scratch::new();
-        let start = std::time::Instant::now();
-        embedport(s.path(), &migrate("tldr", PROJECTION)).succeeds();
-        start.elapsed()
-    };
+    let full = shortest_run();
     let mut killed = 0;
     for step in 1..=12 {
         let s = Scratch::new();
