@@ -237,11 +237,7 @@ pub fn from_faer(a: faer::MatRef<'_, f64>) -> Array2<f64> {
 
 /// Number of rows that hold a value that is not finite, and the first of them.
 pub fn not_finite(x: ArrayView2<'_, f32>) -> Option<(usize, usize)> {
-    let finite = |row: &ArrayView1<'_, f32>| match row.to_slice() {
-        Some(row) => simd::all_finite(row),
-        None => row.iter().all(|v| v.is_finite()),
-    };
-    let mut bad = x.axis_iter(Axis(0)).enumerate().filter(|(_, row)| !finite(row));
+    let mut bad = x.axis_iter(Axis(0)).enumerate().filter(|(_, row)| !simd::is_finite(*row));
     let (first, _) = bad.next()?;
     Some((1 + bad.count(), first))
 }

@@ -3,6 +3,7 @@
 //! Sums run side by side in a fixed number of lanes and are put together in a fixed order, so they are the same on
 //! every processor.
 
+use ndarray::ArrayView1;
 use pulp::Arch;
 
 /// Sums side by side: two vectors of AVX2.
@@ -14,6 +15,14 @@ pub fn all_finite(row: &[f32]) -> bool {
     /// The sign taken off, what is not finite is what lies from infinity on.
     const INFINITY: u32 = f32::INFINITY.to_bits();
     Arch::new().dispatch(|| row.iter().fold(0, |most, v| most.max(v.to_bits() & !(1 << 31)))) < INFINITY
+}
+
+/// As [`all_finite`], for a row that need not lie in one piece.
+pub fn is_finite(row: ArrayView1<'_, f32>) -> bool {
+    match row.to_slice() {
+        Some(row) => all_finite(row),
+        None => row.iter().all(|v| v.is_finite()),
+    }
 }
 
 /// Squared Euclidean length, summed in f64. Finite exactly where every component is.

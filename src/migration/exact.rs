@@ -50,13 +50,10 @@ impl Queries {
     }
 
     /// Puts the distances of `query` to some vectors into `out`.
-    fn distances(&self, products: ArrayView1<f32>, squares: &[f32], query: usize, out: &mut Vec<f32>) {
+    fn distances(&self, products: &[f32], squares: &[f32], query: usize, out: &mut Vec<f32>) {
         out.clear();
-        Arch::new().dispatch(|| match products.to_slice() {
-            Some(products) => {
-                out.extend(products.iter().zip(squares).map(|(p, s)| self.distance(*p, *s, query)));
-            }
-            None => out.extend(products.iter().zip(squares).map(|(p, s)| self.distance(*p, *s, query))),
+        Arch::new().dispatch(|| {
+            out.extend(products.iter().zip(squares).map(|(p, s)| self.distance(*p, *s, query)));
         });
     }
 
@@ -122,7 +119,8 @@ impl ExactSearch {
         let square = |v: ArrayView1<f32>| v.to_slice().map_or_else(|| v.dot(&v), simd::squares_f32);
         let squares: Vec<f32> = vectors.rows().into_iter().map(square).collect();
         let mut distances = Vec::with_capacity(squares.len());
-        for (query, row) in products.rows().into_iter().enumerate() {
+        let products = products.into_raw_vec_and_offset().0;
+        for (query, row) in products.chunks_exact(squares.len().max(1)).enumerate() {
             let (Some(bound), Some(best)) = (self.bound.get(query), self.best.get(query)) else { continue };
             let mut to_beat = f32::from_bits(bound.load(Ordering::Relaxed));
             self.queries.distances(row, &squares, query, &mut distances);

@@ -24,7 +24,7 @@ pub enum State {
     Planned,
     /// What a rollback needs is saved.
     BackedUp,
-    /// New vectors are complete and durable, and invisible.
+    /// New vectors are complete and invisible; the commit makes them durable first.
     Rewritten,
     /// The invisible result passed its checks.
     Verified,

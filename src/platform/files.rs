@@ -231,40 +231,7 @@ pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     }
 }
 
-/// Makes what was written to `file` durable. `path` is its name for messages; its folder is left to the caller.
-pub fn sync(file: &File, path: &Path) -> Result<()> {
-    fault::reach(&point("sync", path)).and_then(|()| file.sync_all()).map_err(|e| Error::io("fsync", path, e))
-}
-
-/// A file on its way to the disk.
-pub struct Syncing {
-    path: PathBuf,
-    thread: std::thread::JoinHandle<io::Result<()>>,
-}
-
-/// Begins what [`sync`] does, beside whatever the caller does next.
-pub fn begin_sync(file: &File, path: &Path) -> Result<Syncing> {
-    let wrap = |e| Error::io("fsync", path, e);
-    fault::reach(&point("sync", path)).map_err(wrap)?;
-    let file = file.try_clone().map_err(wrap)?;
-    let thread = std::thread::Builder::new().spawn(move || file.sync_all()).map_err(wrap)?;
-    Ok(Syncing { path: path.to_path_buf(), thread })
-}
-
-impl Syncing {
-    /// Whether there is nothing left to wait for.
-    pub fn is_done(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Waits until the file is durable.
-    pub fn finish(self) -> Result<()> {
-        let synced = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        synced.map_err(|e| Error::io("fsync", &self.path, e))
-    }
-}
-
-fn point(step: &str, path: &Path) -> String {
+pub(super) fn point(step: &str, path: &Path) -> String {
     format!("{step} {}", path.file_name().unwrap_or_default().display())
 }
 

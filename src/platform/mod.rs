@@ -8,3 +8,4 @@ pub mod fault;
 pub mod files;
 pub mod holders;
 pub mod lock;
+pub mod syncing;

@@ -94,8 +94,8 @@ pub trait Rewrite {
     /// Sends every record through `pass`, and meanwhile saves what a restore needs into the target's folder,
     /// durably. Memory does not grow with the vectors unless the only way is to build an index of them.
     ///
-    /// `look` is shown id and text of every record that has a text, in key order. From here to the commit
-    /// no statement can be made that writes to ids, texts or metadata.
+    /// `look` is shown id and text of every record that has a text, in key order. The store makes sure that ids, texts
+    /// and metadata stay as they are up to the commit.
     fn transform(
         &mut self,
         pass: &dyn Pass,

@@ -18,7 +18,8 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::hnsw;
 use crate::platform::bytes as as_bytes;
-use crate::platform::files::{self, Syncing};
+use crate::platform::files;
+use crate::platform::syncing::Syncing;
 use crate::store::{Metric, Pass};
 
 /// The disk begins to write whenever so much is there and it is at nothing else.
@@ -82,7 +83,7 @@ impl Kept {
                 begun.0 += buffers.target.len();
                 if begun.0 >= BYTES_AT_ONCE && begun.1.last().is_none_or(Syncing::is_done) {
                     begun.0 = 0;
-                    begun.1.push(files::begin_sync(&self.level0, &path)?);
+                    begun.1.push(Syncing::begin(&self.level0, &path)?);
                 }
                 drop(begun);
                 context.progress.advance(block.live.len() as u64);
@@ -91,7 +92,7 @@ impl Kept {
             .collect::<Result<_>>()?;
         self.syncing = begun.into_inner().unwrap_or_else(PoisonError::into_inner).1;
         // What waits in the queue changes little of it.
-        self.syncing.push(files::begin_sync(&self.level0, &path)?);
+        self.syncing.push(Syncing::begin(&self.level0, &path)?);
         let (lengths, labels): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         (self.lengths, self.labels) = (lengths.concat(), labels.concat());
         Ok(())
@@ -108,11 +109,8 @@ impl Kept {
     ) -> Result<()> {
         let index = kept_index(snapshot)?;
         let cosine = snapshot.entry.settings.metric == Metric::Cosine;
-        for batch in source::waiting(snapshot, connection) {
-            context.check()?;
-            let (records, batch) = batch?;
-            let new = pass.vectors(&batch)?;
-            source::expect_shape(&new, batch.ids.len(), self.header.dimension)?;
+        let dimension = self.header.dimension;
+        source::send_waiting(snapshot, connection, pass, dimension, context, |records, _, new| {
             for ((seq, id), vector) in records.iter().zip(new.outer_iter()) {
                 let mut vector = vector.to_vec();
                 self.tail.push((*seq, as_bytes::of_f32(&vector).into_owned()));
@@ -125,9 +123,8 @@ impl Kept {
                     *place = length;
                 }
             }
-            context.progress.advance(new.nrows() as u64);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Links that serve the new vectors better: one pass over what is two steps away.
@@ -159,11 +156,11 @@ impl Kept {
         Ok(())
     }
 
-    /// Writes the other files, durably; the elements are on their way to the disk until the returned is finished.
-    pub fn write(&mut self, snapshot: &Snapshot, form: Form) -> Result<Syncing> {
+    /// Writes the other files, durably; the elements are on their way to the disk until [`Kept::sync`].
+    pub fn write(&mut self, snapshot: &Snapshot, form: Form) -> Result<()> {
         let index = kept_index(snapshot)?;
-        std::mem::take(&mut self.syncing).into_iter().try_for_each(Syncing::finish)?;
-        let syncing = files::begin_sync(&self.level0, &self.folder.join(index::LEVEL0))?;
+        self.sync()?;
+        self.syncing.push(Syncing::begin(&self.level0, &self.folder.join(index::LEVEL0))?);
         files::write_atomically(&self.folder.join(index::LENGTHS), |out| {
             self.lengths.iter().try_for_each(|length| out.write_all(&length.to_le_bytes()))
         })?;
@@ -182,8 +179,12 @@ impl Kept {
             dimension: self.header.dimension,
             form,
         };
-        files::write_atomically(&self.folder.join(index::METADATA), |out| pickle_write::write(out, &named))?;
-        Ok(syncing)
+        files::write_atomically(&self.folder.join(index::METADATA), |out| pickle_write::write(out, &named))
+    }
+
+    /// Waits until what was written is durable.
+    pub fn sync(&mut self) -> Result<()> {
+        std::mem::take(&mut self.syncing).into_iter().try_for_each(Syncing::finish)
     }
 
     pub fn dimension(&self) -> usize {

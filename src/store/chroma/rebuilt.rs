@@ -21,7 +21,6 @@ use crate::store::{Metric, Pass};
 /// The new vectors of all live records as the index wants them, row by row.
 pub(super) struct Rebuilt {
     ids: Vec<String>,
-    count: usize,
     vectors: VectorBuffer,
     /// Lengths before normalising; zeros where the metric does not normalise.
     lengths: Vec<f32>,
@@ -34,7 +33,6 @@ impl Rebuilt {
         let count = snapshot.count as usize;
         Ok(Rebuilt {
             ids: Vec::with_capacity(count),
-            count,
             vectors: VectorBuffer::zeroed(count, dimension)?,
             lengths: Vec::with_capacity(count),
             dimension,
@@ -81,20 +79,19 @@ impl Rebuilt {
         pass: &dyn Pass,
         context: &Context<'_>,
     ) -> Result<()> {
-        let (count, dimension) = (self.count, self.dimension);
+        let (count, dimension) = (snapshot.count as usize, self.dimension);
         let cosine = snapshot.entry.settings.metric == Metric::Cosine;
         let taken = self.ids.len() * dimension;
         let mut rest = self.vectors.as_mut_slice().get_mut(taken..).unwrap_or_default();
-        for batch in source::waiting(snapshot, connection) {
-            context.check()?;
-            let (_, batch) = batch?;
-            let new = pass.vectors(&batch)?;
-            source::expect_shape(&new, batch.ids.len(), dimension)?;
-            self.lengths.extend(place(cosine, &batch.ids, &new, rest)?);
-            rest = rest.get_mut(batch.ids.len() * dimension..).unwrap_or_default();
+        source::send_waiting(snapshot, connection, pass, dimension, context, |records, batch, new| {
+            let (rows, others) = std::mem::take(&mut rest)
+                .split_at_mut_checked(records.len() * dimension)
+                .ok_or_else(|| Error::new(Kind::Internal, "more waiting records than records"))?;
+            self.lengths.extend(place(cosine, &batch.ids, &new, rows)?);
             self.ids.extend(batch.ids);
-            context.progress.advance(new.nrows() as u64);
-        }
+            rest = others;
+            Ok(())
+        })?;
         if self.ids.len() != count {
             let found = format!("{} of {count} records have a new vector", self.ids.len());
             return Err(Error::new(Kind::Internal, found));

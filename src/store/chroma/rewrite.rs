@@ -19,7 +19,6 @@ use super::traces::Traces;
 use super::{backup, fold, sql};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::platform::files::Syncing;
 use crate::store::{BackupChoice, Batch, Hit, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget, Saved};
 
 /// See [`Rewrite`]. The transaction ends with the connection: dropping this rolls it back.
@@ -33,8 +32,6 @@ pub(super) struct ChromaRewrite {
     vectors: Vectors,
     /// What the commit will make visible, as an opener will find it.
     sealed: Option<Snapshot>,
-    /// The largest new file, on its way to the disk.
-    syncing: Option<Syncing>,
     /// Dropped after the connection: see [`backup::write`].
     open: Vec<File>,
 }
@@ -63,8 +60,8 @@ impl ChromaRewrite {
             new_segment: new_segment(&target.migration, &entry.vector),
         };
         let (target, vectors) = (target.clone(), Vectors::None);
-        let (sealed, syncing, open) = (None, None, Vec::new());
-        ChromaRewrite { store, connection, release, snapshot, traces, target, vectors, sealed, syncing, open }
+        let (sealed, open) = (None, Vec::new());
+        ChromaRewrite { store, connection, release, snapshot, traces, target, vectors, sealed, open }
     }
 
     fn sealed(&self) -> Result<&Snapshot> {
@@ -75,7 +72,10 @@ impl ChromaRewrite {
 
     /// Waits until what was written is durable.
     fn sync(&mut self) -> Result<()> {
-        self.syncing.take().map_or(Ok(()), Syncing::finish)
+        match &mut self.vectors {
+            Vectors::Kept(kept) => kept.sync(),
+            Vectors::None | Vectors::Rebuilt(_) => Ok(()),
+        }
     }
 
     fn folder(&self) -> PathBuf {
@@ -95,8 +95,7 @@ impl ChromaRewrite {
                     kept.repair(&self.snapshot, context)?;
                 }
                 let seen = self.snapshot.entry.vector_seq.unwrap_or(0);
-                self.syncing = Some(kept.write(&self.snapshot, self.release.pickle(seen))?);
-                Ok(())
+                kept.write(&self.snapshot, self.release.pickle(seen))
             }
             Vectors::Rebuilt(rebuilt) => {
                 self.traces.discard_new(&self.connection, &self.store)?;

@@ -1,15 +1,16 @@
 //! The records of a snapshot in blocks as they lie in the index: many blocks can be read at once.
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
 use rayon::prelude::*;
 use rusqlite::Connection;
 
 use super::index::{self, Index};
 use super::queue;
 use super::snapshot::Snapshot;
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::simd;
-use crate::store::Batch;
+use crate::store::{Batch, Pass};
 
 /// Some elements of the index, side by side.
 pub(super) struct Block {
@@ -80,8 +81,29 @@ pub(super) fn each(
     waiting(snapshot, connection).try_for_each(|batch| look(&batch?.1))
 }
 
+/// Sends the records whose vector waits in the queue through `pass`; `take` gets each batch with the numbers of its rows
+/// in the queue and its new vectors, of `dimension` components.
+pub(super) fn send_waiting(
+    snapshot: &Snapshot,
+    connection: &Connection,
+    pass: &dyn Pass,
+    dimension: usize,
+    context: &Context<'_>,
+    mut take: impl FnMut(&[(i64, String)], Batch, Array2<f32>) -> Result<()>,
+) -> Result<()> {
+    for batch in waiting(snapshot, connection) {
+        context.check()?;
+        let (records, batch) = batch?;
+        let new = pass.vectors(&batch)?;
+        expect_shape(&new, records.len(), dimension)?;
+        take(records, batch, new)?;
+        context.progress.advance(records.len() as u64);
+    }
+    Ok(())
+}
+
 /// The records whose vector waits in the queue, in batches.
-pub(super) fn waiting<'a>(
+fn waiting<'a>(
     snapshot: &'a Snapshot,
     connection: &'a Connection,
 ) -> impl Iterator<Item = Result<(&'a [(i64, String)], Batch)>> {
@@ -121,11 +143,7 @@ pub(super) fn expect_shape(vectors: &Array2<f32>, records: usize, dimension: usi
 }
 
 fn refuse_not_finite(batch: &Batch) -> Result<()> {
-    let finite = |row: ArrayView1<f32>| match row.to_slice() {
-        Some(row) => simd::all_finite(row),
-        None => row.iter().all(|x| x.is_finite()),
-    };
-    let bad = batch.vectors.rows().into_iter().position(|row| !finite(row));
+    let bad = batch.vectors.rows().into_iter().position(|row| !simd::is_finite(row));
     match bad.and_then(|row| batch.ids.get(row)) {
         Some(id) => Err(Error::new(
             Kind::Damaged,
