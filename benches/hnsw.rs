@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use embedport::context::{Cancel, Context, Silent};
-use embedport::hnsw::{Distance, Indexed, Params, Searcher, VectorBuffer, build, distance};
+use embedport::hnsw::{Distance, Indexed, Params, Searcher, build, distance};
 use embedport::vector_file::NpyReader;
 use ndarray::{Array2, ArrayView2};
 
@@ -43,11 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         now: &jiff::Timestamp::now,
         entropy: &|| [0; 16],
     };
-    let mut buffer = VectorBuffer::zeroed(vectors.nrows(), vectors.ncols())?;
-    buffer.as_mut_slice().copy_from_slice(vectors.as_slice().ok_or("row-major")?);
-    let rows = ArrayView2::from_shape(vectors.dim(), buffer.as_slice())?;
     let (wall, cpu) = (Instant::now(), cpu_seconds());
-    let graph = build(rows, kind, &params, &context)?;
+    let graph = build(vectors.view(), kind, &params, &context)?;
     let (wall, cpu) = (wall.elapsed().as_secs_f64(), cpu_seconds() - cpu);
 
     let truth = exact(vectors.view(), queries.view(), kind);

@@ -69,6 +69,13 @@ pub fn scale_f32(row: &mut [f32], factor: f32) {
     Arch::new().dispatch(|| row.iter_mut().for_each(|v| *v *= factor));
 }
 
+/// Puts `row` times `factor`, rounded to whole numbers, into `out`; what exceeds 16 bits becomes the largest that fits.
+pub fn to_i16(out: &mut [i16], row: &[f32], factor: f32) {
+    Arch::new().dispatch(|| {
+        out.iter_mut().zip(row).for_each(|(to, from)| *to = (from * factor).round_ties_even() as i16);
+    });
+}
+
 /// Whether any of `values` is below `bound`.
 pub fn any_below(values: &[f32], bound: f32) -> bool {
     Arch::new().dispatch(|| values.iter().fold(false, |any, v| any | (*v < bound)))

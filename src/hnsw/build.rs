@@ -6,6 +6,7 @@ use ndarray::ArrayView2;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
+use super::codes::Codes;
 use super::distance::{Distance, Kernel, KernelOp};
 use super::graph::{Graph, Parts};
 use super::insert::{Growing, Inserter};
@@ -29,22 +30,34 @@ pub struct Params {
     pub threads: usize,
 }
 
-/// Builds a graph whose node i is row i of `vectors` (n x dimension).
-///
-/// The walks are faster over rows in a [`VectorBuffer`](super::VectorBuffer).
-/// Reports each inserted record with [`Progress::advance`](crate::context::Progress::advance);
-/// starting and finishing the stage is the caller's. Vectors have to be finite for the graph to be of use.
+/// Builds a graph whose node i is row i of `vectors` (n x dimension), as [`build_coded`] does.
 ///
 /// # Errors
-/// [`Kind::Usage`] if `m` is out of range, [`Kind::Unsupported`] from 2^31 rows on, [`Kind::Refused`] if memory does
-/// not suffice, [`Kind::Interrupted`] on cancellation.
+/// As [`build_coded`].
 pub fn build(
     vectors: ArrayView2<'_, f32>,
     distance: Distance,
     params: &Params,
     context: &Context<'_>,
 ) -> Result<Graph> {
-    let (n, dimension) = vectors.dim();
+    build_coded(&Codes::of(vectors)?, distance, params, context)
+}
+
+/// Builds a graph whose node i is row i of `codes`.
+///
+/// Reports each inserted record with [`Progress::advance`](crate::context::Progress::advance);
+/// starting and finishing the stage is the caller's. Vectors have to be finite for the graph to be of use.
+///
+/// # Errors
+/// [`Kind::Usage`] if `m` is out of range, [`Kind::Unsupported`] from 2^31 rows on, [`Kind::Refused`] if memory does
+/// not suffice, [`Kind::Interrupted`] on cancellation.
+pub fn build_coded(
+    codes: &Codes,
+    distance: Distance,
+    params: &Params,
+    context: &Context<'_>,
+) -> Result<Graph> {
+    let n = codes.len();
     let Params { m, seed, .. } = *params;
     if !(2..=10_000).contains(&m) {
         return Err(Error::new(Kind::Usage, format!("m is {m}, wanted 2 to 10000")));
@@ -57,9 +70,7 @@ pub fn build(
         let (levels, level0, upper) = (Vec::new(), Vec::new(), Vec::new());
         return Graph::new(Parts { m, ef_construction, entry: 0, levels, level0, upper });
     }
-    let vectors = vectors.as_standard_layout();
-    let vectors = vectors.as_slice().unwrap_or(&[]);
-    let growing = Growing::new(vectors, dimension, draw_levels(n, m, seed), m, ef_construction)?;
+    let growing = Growing::new(codes, draw_levels(n, m, seed), m, ef_construction)?;
     context.progress.advance(1);
 
     let next = AtomicU32::new(1);

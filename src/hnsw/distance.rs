@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::codes::{Codes, Scale};
+
 /// What is small when two vectors are near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distance {
@@ -51,6 +53,8 @@ pub(super) trait Kernel: Copy {
     fn one(&self, a: &[f32], b: &[f32]) -> f32;
     /// Puts the distance of `query` to `row(id)` into `out`, for each of `ids`. Bit-equal to [`Kernel::one`].
     fn many<'r>(&self, query: &[f32], ids: &[u32], row: impl Fn(u32) -> &'r [f32], out: &mut Vec<f32>);
+    /// Puts the distance of row `node` to row `id` into `out`, for each of `ids`.
+    fn coded(&self, codes: &Codes, node: u32, ids: &[u32], out: &mut Vec<f32>);
 }
 
 struct Dispatched<Op, M> {
@@ -85,11 +89,19 @@ impl<S: Simd, M: Metric> Kernel for Lanes<S, M> {
         out.clear();
         self.simd.vectorize(Many::<M, _> { query, ids, row, out, metric: PhantomData });
     }
+
+    #[inline]
+    fn coded(&self, codes: &Codes, node: u32, ids: &[u32], out: &mut Vec<f32>) {
+        out.clear();
+        self.simd.vectorize(Coded::<M> { codes, node, ids, out, metric: PhantomData });
+    }
 }
 
 trait Metric: Copy {
     fn add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s;
     fn finish(sum: f32) -> f32;
+    /// The distance of two vectors by their inner product and squared lengths.
+    fn of_product(product: f32, squares: [f32; 2]) -> f32;
 }
 
 #[derive(Clone, Copy)]
@@ -106,6 +118,11 @@ impl Metric for SquaredL2 {
     fn finish(sum: f32) -> f32 {
         sum
     }
+
+    #[inline(always)]
+    fn of_product(product: f32, squares: [f32; 2]) -> f32 {
+        squares[0] + squares[1] - 2.0 * product
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -120,6 +137,11 @@ impl Metric for OneMinusDot {
     #[inline(always)]
     fn finish(sum: f32) -> f32 {
         1.0 - sum
+    }
+
+    #[inline(always)]
+    fn of_product(product: f32, _: [f32; 2]) -> f32 {
+        1.0 - product
     }
 }
 
@@ -158,6 +180,38 @@ impl<'r, M: Metric, R: Fn(u32) -> &'r [f32]> WithSimd for Many<'_, M, R> {
         }
         for &id in rest {
             self.out.push(one::<S, M>(simd, self.query, (self.row)(id)));
+        }
+    }
+}
+
+struct Coded<'a, M> {
+    codes: &'a Codes,
+    node: u32,
+    ids: &'a [u32],
+    out: &'a mut Vec<f32>,
+    metric: PhantomData<M>,
+}
+
+impl<M: Metric> WithSimd for Coded<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let (codes, products) = (self.codes, self.codes.products());
+        let (query, from) = codes.row(self.node);
+        let distance = |product: i32, to: Scale| {
+            M::of_product(product as f32 * (from.unit * to.unit), [from.square, to.square])
+        };
+        let (fours, rest) = self.ids.as_chunks::<4>();
+        for ids in fours {
+            let rows = ids.map(|id| codes.row(id));
+            let found = products.of(query, rows.map(|row| row.0));
+            self.out.extend_from_slice(&std::array::from_fn::<_, 4, _>(|i| distance(found[i], rows[i].1)));
+        }
+        for id in rest {
+            let (row, to) = codes.row(*id);
+            let [product] = products.of(query, [row]);
+            self.out.push(distance(product, to));
         }
     }
 }

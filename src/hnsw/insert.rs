@@ -6,17 +6,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::codes::Codes;
 use super::distance::Kernel;
-use super::graph::{Graph, GraphView, Parts, row};
+use super::graph::{Graph, Parts};
 use super::links::{Link, Links};
 use super::select::{Selection, select, sort};
-use super::walk::{Scratch, descend, explore};
+use super::walk::{Lists, Scratch, descend, explore};
 use crate::error::Result;
 
 /// A graph that grows.
 pub(super) struct Growing<'a> {
-    vectors: &'a [f32],
-    dimension: usize,
+    codes: &'a Codes,
     m: usize,
     ef_construction: usize,
     levels: Vec<u8>,
@@ -40,14 +40,8 @@ pub(super) struct Inserter {
 }
 
 impl<'a> Growing<'a> {
-    /// A graph of which node 0 alone is inserted. `vectors`: row-major, one row per node.
-    pub fn new(
-        vectors: &'a [f32],
-        dimension: usize,
-        levels: Vec<u8>,
-        m: usize,
-        ef_construction: usize,
-    ) -> Result<Self> {
+    /// A graph of which node 0 alone is inserted. `codes`: one row per node.
+    pub fn new(codes: &'a Codes, levels: Vec<u8>, m: usize, ef_construction: usize) -> Result<Self> {
         let mut lists = 0usize;
         let mut first_upper = Vec::with_capacity(levels.len());
         for &level in &levels {
@@ -58,18 +52,7 @@ impl<'a> Growing<'a> {
         let upper = Links::new(lists, m)?;
         let top = AtomicU64::new(levels.first().map_or(0, |&level| u64::from(level) << 32));
         let raising = Mutex::new(());
-        Ok(Growing {
-            vectors,
-            dimension,
-            m,
-            ef_construction,
-            levels,
-            first_upper,
-            level0,
-            upper,
-            top,
-            raising,
-        })
+        Ok(Growing { codes, m, ef_construction, levels, first_upper, level0, upper, top, raising })
     }
 
     /// Inserts `node`. Every node but 0 has to be inserted once.
@@ -105,21 +88,23 @@ impl<'a> Growing<'a> {
         inserter: &mut Inserter,
     ) {
         let Inserter { scratch, selection, candidates, chosen } = inserter;
-        let query = self.vector(node);
-        let mut nearest = (kernel.one(query, self.vector(entry)), entry);
+        let between = |node: u32, ids: &[u32], out: &mut Vec<f32>| kernel.coded(self.codes, node, ids, out);
+        let measure = |ids: &[u32], out: &mut Vec<f32>| between(node, ids, out);
+        measure(&[entry], &mut scratch.distances);
+        let mut nearest = (scratch.distances.first().copied().unwrap_or(f32::NAN), entry);
         for above in (level.saturating_add(1)..=top_level).rev() {
-            nearest = descend(kernel, self, query, nearest, above, scratch);
+            nearest = descend(&measure, self, nearest, above, scratch);
         }
         chosen.clear();
         for level in (0..=level.min(top_level)).rev() {
-            explore(kernel, self, query, nearest, level, self.ef_construction, scratch);
+            explore(&measure, self, nearest, level, self.ef_construction, scratch);
             candidates.clear();
             let found = scratch.pool.found().filter(|found| found.1 != node);
             candidates.extend(found.map(|(distance, id)| Link { distance, id, tested: false }));
             sort(candidates);
             let tested = candidates.len() >= self.m;
             let links = if tested {
-                select(kernel, |id| self.vector(id), candidates, self.m, selection);
+                select(between, candidates, self.m, selection);
                 &selection.taken
             } else {
                 &*candidates
@@ -149,7 +134,8 @@ impl<'a> Growing<'a> {
         list.get(candidates);
         candidates.push(Link { distance: link.distance, id: node, tested: false });
         sort(candidates);
-        select(kernel, |id| self.vector(id), candidates, self.capacity(level), selection);
+        let between = |node: u32, ids: &[u32], out: &mut Vec<f32>| kernel.coded(self.codes, node, ids, out);
+        select(between, candidates, self.capacity(level), selection);
         list.set(&selection.taken, true);
     }
 
@@ -192,21 +178,9 @@ impl<'a> Growing<'a> {
     }
 }
 
-impl GraphView for Growing<'_> {
+impl Lists for Growing<'_> {
     fn len(&self) -> usize {
         self.levels.len()
-    }
-
-    fn dimension(&self) -> usize {
-        self.dimension
-    }
-
-    fn entry(&self) -> u32 {
-        self.top.load(Ordering::Acquire) as u32
-    }
-
-    fn max_level(&self) -> u8 {
-        (self.top.load(Ordering::Acquire) >> 32) as u8
     }
 
     #[inline]
@@ -214,8 +188,7 @@ impl GraphView for Growing<'_> {
         self.lists(level).read(self.list(node, level))
     }
 
-    #[inline]
-    fn vector(&self, node: u32) -> &[f32] {
-        row(self.vectors, self.dimension, node)
+    fn is_deleted(&self, _node: u32) -> bool {
+        false
     }
 }

@@ -5,12 +5,14 @@
 //! [`build`] makes a [`Graph`], [`search`] walks any [`GraphView`], [`Records`] reads hnswlib's bytes.
 
 mod build;
+mod codes;
 mod distance;
 mod graph;
 mod insert;
 mod links;
 mod pages;
 mod pool;
+mod products;
 mod records;
 mod repair;
 mod search;
@@ -20,10 +22,10 @@ mod tests;
 mod walk;
 mod write;
 
-pub use build::{Params, build};
+pub use build::{Params, build, build_coded};
+pub use codes::{Codes, CodesPart};
 pub use distance::{Distance, distance};
 pub use graph::{Graph, GraphView, Indexed};
-pub use pages::VectorBuffer;
 pub use records::{Records, Shape};
 pub use repair::repair;
 pub use search::{Searcher, search};

@@ -107,12 +107,17 @@ impl<V: GraphView> KernelOp for Choose<'_, V> {
                 candidates.truncate(CONSIDERED);
             }
             sort(&mut candidates);
-            select(kernel, |id| view.vector(id), &candidates, m, &mut selection);
+            select(between(kernel, view), &candidates, m, &mut selection);
             for (place, link) in out.iter_mut().zip(&selection.taken) {
                 *place = Link { tested: true, ..*link };
             }
         }
     }
+}
+
+/// Distances between nodes, as [`select`] wants them.
+fn between<K: Kernel>(kernel: K, view: &impl GraphView) -> impl Fn(u32, &[u32], &mut Vec<f32>) {
+    move |node, ids, out| kernel.many(view.vector(node), ids, |id| view.vector(id), out)
 }
 
 /// For each node, who selected it.
@@ -182,7 +187,7 @@ impl<V: GraphView> KernelOp for Join<'_, V> {
             }
             sort(&mut links);
             let kept = if links.len() > 2 * m {
-                select(kernel, |id| view.vector(id), &links, 2 * m, &mut selection);
+                select(between(kernel, view), &links, 2 * m, &mut selection);
                 &selection.taken
             } else {
                 &links

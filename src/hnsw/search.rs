@@ -75,11 +75,12 @@ impl<V: GraphView> KernelOp for Walk<'_, V> {
         if ef == 0 || entry as usize >= view.len() {
             return Vec::new();
         }
+        let measure = |ids: &[u32], out: &mut Vec<f32>| kernel.many(query, ids, |id| view.vector(id), out);
         let mut nearest = (kernel.one(query, view.vector(entry)), entry);
         for level in (1..=view.max_level()).rev() {
-            nearest = descend(kernel, view, query, nearest, level, scratch);
+            nearest = descend(&measure, view, nearest, level, scratch);
         }
-        explore(kernel, view, query, nearest, 0, ef, scratch);
+        explore(&measure, view, nearest, 0, ef, scratch);
         scratch.pool.found().collect()
     }
 }

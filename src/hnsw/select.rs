@@ -3,7 +3,6 @@
 //! A candidate is taken unless it is nearer to one already taken than to the node itself, so that links
 //! point in different directions (algorithm 4 of the paper, without extension, pruned ones dropped).
 
-use super::distance::Kernel;
 use super::links::Link;
 use super::pool::order;
 
@@ -24,9 +23,9 @@ pub(super) fn sort(candidates: &mut [Link]) {
 /// Takes at most `limit` of `candidates`, which are sorted by [`sort`], into `selection.taken`.
 ///
 /// Two candidates that are both `tested` need no new distance: neither drove the other out before.
-pub(super) fn select<'r, K: Kernel>(
-    kernel: K,
-    row: impl Fn(u32) -> &'r [f32],
+/// `measure(node, others, out)` puts the distances of `others` from `node` into `out`.
+pub(super) fn select(
+    measure: impl Fn(u32, &[u32], &mut Vec<f32>),
     candidates: &[Link],
     limit: usize,
     selection: &mut Selection,
@@ -39,9 +38,8 @@ pub(super) fn select<'r, K: Kernel>(
         }
         rivals.clear();
         rivals.extend(taken.iter().filter(|t| !(t.tested && candidate.tested)).map(|t| t.id));
-        let vector = row(candidate.id);
         let redundant = rivals.chunks(4).any(|four| {
-            kernel.many(vector, four, &row, distances);
+            measure(candidate.id, four, distances);
             distances.iter().any(|&d| d < candidate.distance)
         });
         if !redundant {
@@ -52,7 +50,7 @@ pub(super) fn select<'r, K: Kernel>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::distance::{Distance, KernelOp};
+    use super::super::distance::{Distance, Kernel, KernelOp};
     use super::*;
 
     struct OnALine<'a>(&'a [f32], Vec<Link>, usize);
@@ -63,7 +61,8 @@ mod tests {
             let mut selection = Selection::default();
             sort(&mut self.1);
             let row = |id: u32| &self.0[id as usize..][..1];
-            select(kernel, row, &self.1, self.2, &mut selection);
+            let measure = |id, ids: &[u32], out: &mut Vec<f32>| kernel.many(row(id), ids, row, out);
+            select(measure, &self.1, self.2, &mut selection);
             selection.taken.iter().map(|t| t.id).collect()
         }
     }

@@ -1,8 +1,34 @@
 //! The two walks of the algorithm: greedy descent on a level, and the search for `ef` nearest.
 
-use super::distance::Kernel;
 use super::graph::GraphView;
 use super::pool::{Pool, Seen, order};
+
+/// Puts the distances of some nodes from where a walk is to end into the vector.
+pub(super) trait Measure: Fn(&[u32], &mut Vec<f32>) {}
+impl<F: Fn(&[u32], &mut Vec<f32>)> Measure for F {}
+
+/// What a walk sees of a graph, whatever its vectors are.
+pub(super) trait Lists {
+    fn len(&self) -> usize;
+    fn links(&self, node: u32, level: u8) -> impl Iterator<Item = u32> + '_;
+    fn is_deleted(&self, node: u32) -> bool;
+}
+
+impl<V: GraphView> Lists for V {
+    fn len(&self) -> usize {
+        GraphView::len(self)
+    }
+
+    #[inline]
+    fn links(&self, node: u32, level: u8) -> impl Iterator<Item = u32> + '_ {
+        GraphView::links(self, node, level)
+    }
+
+    #[inline]
+    fn is_deleted(&self, node: u32) -> bool {
+        GraphView::is_deleted(self, node)
+    }
+}
 
 /// What walks need besides the graph; kept from walk to walk to save allocations.
 #[derive(Default)]
@@ -14,10 +40,9 @@ pub(super) struct Scratch {
 }
 
 /// Moves from `start` to ever nearer nodes of `level` until none is nearer.
-pub(super) fn descend<K: Kernel>(
-    kernel: K,
-    view: &impl GraphView,
-    query: &[f32],
+pub(super) fn descend(
+    measure: &impl Measure,
+    view: &impl Lists,
     start: (f32, u32),
     level: u8,
     scratch: &mut Scratch,
@@ -27,7 +52,7 @@ pub(super) fn descend<K: Kernel>(
         let from = nearest.1;
         scratch.batch.clear();
         scratch.batch.extend(view.links(from, level).filter(|&id| (id as usize) < view.len()));
-        kernel.many(query, &scratch.batch, |id| view.vector(id), &mut scratch.distances);
+        measure(&scratch.batch, &mut scratch.distances);
         for (&id, &distance) in scratch.batch.iter().zip(&scratch.distances) {
             if order(distance) < order(nearest.0) {
                 nearest = (distance, id);
@@ -40,10 +65,9 @@ pub(super) fn descend<K: Kernel>(
 }
 
 /// Leaves in `scratch.pool` the `ef` nearest nodes of `level` that a best-first walk from `start` meets.
-pub(super) fn explore<K: Kernel>(
-    kernel: K,
-    view: &impl GraphView,
-    query: &[f32],
+pub(super) fn explore(
+    measure: &impl Measure,
+    view: &impl Lists,
     start: (f32, u32),
     level: u8,
     ef: usize,
@@ -58,7 +82,7 @@ pub(super) fn explore<K: Kernel>(
     while let Some(node) = pool.next() {
         batch.clear();
         batch.extend(view.links(node, level).filter(|&id| seen.insert(id)));
-        kernel.many(query, batch, |id| view.vector(id), distances);
+        measure(batch, distances);
         for (&id, &distance) in batch.iter().zip(distances.iter()) {
             pool.offer(distance, id, view.is_deleted(id));
         }

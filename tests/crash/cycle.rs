@@ -68,9 +68,15 @@ impl<'a> Worker<'a> {
     /// What is not as it must be.
     pub fn stop(&mut self, m: &Measured, at: usize, how: Stop) -> Result<Seen, String> {
         let scenario = &m.scenario;
-        let store = self.fresh(scenario);
-        let command = self.at_scene(with_store(&scenario.command, &store));
-        let ended = self.shim.stop(self.folder.path(), &store, &command, at, how);
+        let (store, ended) = until_let_in(
+            || {
+                let store = self.fresh(scenario);
+                let command = self.at_scene(with_store(&scenario.command, &store));
+                let ended = self.shim.stop(self.folder.path(), &store, &command, at, how);
+                (store, ended)
+            },
+            |(_, ended)| !ended.killed && refused_for_the_harness(&ended.outcome),
+        );
         let code = (!ended.killed).then_some(ended.outcome.code);
         let said = &ended.outcome.stderr;
         match how {
@@ -205,7 +211,8 @@ impl<'a> Worker<'a> {
     }
 
     fn run(&self, command: &[String], store: &Path, hour: Hour) -> Outcome {
-        self.shim.run(self.scene.folder.path(), store, &with_store(command, store), hour)
+        let run = || self.shim.run(self.scene.folder.path(), store, &with_store(command, store), hour);
+        until_let_in(run, refused_for_the_harness)
     }
 
     /// File names of projections are those of the scene's folder.
@@ -224,6 +231,24 @@ impl<'a> Worker<'a> {
         common::copy_folder(&self.scene.base(scenario.base), &store);
         store
     }
+}
+
+/// Whether a run was refused because this program, about to start another, was found to hold the store: between fork
+/// and exec a child has all files of its parent.
+fn refused_for_the_harness(outcome: &Outcome) -> bool {
+    outcome.code != 0 && outcome.stderr.contains("held open by") && outcome.stderr.contains("crash-")
+}
+
+/// What `run` gives when it is let in; after some attempts whatever it gives.
+fn until_let_in<T>(mut run: impl FnMut() -> T, refused: impl Fn(&T) -> bool) -> T {
+    let mut given = run();
+    for _ in 0..4 {
+        if !refused(&given) {
+            break;
+        }
+        given = run();
+    }
+    given
 }
 
 fn same(wanted: &Listing, found: &Listing) -> Result<(), String> {

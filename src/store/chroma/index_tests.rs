@@ -1,6 +1,6 @@
 use super::*;
 use crate::context::testing::context;
-use crate::store::chroma::index_write;
+use crate::store::chroma::index_write::Elements;
 use crate::store::chroma::pickle_write::Form;
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -23,7 +23,9 @@ fn written(folder: &Path) -> Array2<f32> {
         .collect();
     let params = hnsw::Params { m: 4, ef_construction: 40, seed: 1, threads: 1 };
     let graph = hnsw::build(normalised.view(), Distance::InnerProduct, &params, &context()).expect("build");
-    index_write::write(folder, &graph, normalised.view(), &lengths, &ids(), Form::Dict).expect("write");
+    let elements = Elements::open(folder, DIMENSION, 4).expect("open");
+    elements.put(0, normalised.view()).expect("put");
+    elements.finish(&graph, &lengths, &ids(), Form::Dict).expect("write");
     vectors
 }
 

@@ -1,6 +1,7 @@
-//! Writing a fresh index: graph, vectors, lengths, labels 1..=n.
+//! Writing a fresh index: vectors and labels 1..=n first, then the graph that is built of them.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use ndarray::ArrayView2;
 
@@ -9,47 +10,118 @@ use super::index;
 use super::pickle_write::{self, Form, Named};
 use crate::error::{Error, Kind, Result};
 use crate::hnsw::{self, Graph};
+use crate::platform::bytes as as_bytes;
 use crate::platform::files;
+use crate::platform::syncing::Syncing;
 
-/// Writes the five files into `folder`, durably. Row i of `vectors` is element i and has the label i + 1;
-/// `lengths` are those before normalising, empty where the metric does not normalise.
-///
-/// # Errors
-/// [`Kind::CannotWrite`] without room.
-pub(super) fn write(
-    folder: &Path,
-    graph: &Graph,
-    vectors: ArrayView2<'_, f32>,
-    lengths: &[f32],
-    ids: &[String],
-    form: Form,
-) -> Result<()> {
-    let (count, dimension) = vectors.dim();
-    if graph.len() != count || ids.len() != count {
-        return Err(Error::new(
-            Kind::Internal,
-            format!("{} of {count} vectors are in the graph", graph.len()),
-        ));
+/// The elements of an index on their way into `data_level0.bin`: row i is element i and has the label i + 1.
+pub(super) struct Elements {
+    folder: PathBuf,
+    path: PathBuf,
+    file: File,
+    dimension: usize,
+    m: usize,
+}
+
+impl Elements {
+    /// Opens the file in `folder`, or makes it. What it holds already is overwritten row by row.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`] without permission.
+    pub fn open(folder: &Path, dimension: usize, m: usize) -> Result<Elements> {
+        files::create_folder(folder)?;
+        let path = folder.join(index::LEVEL0);
+        let options = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = options.map_err(|e| Error::io("write", &path, e))?;
+        Ok(Elements { folder: folder.to_path_buf(), path, file, dimension, m })
     }
-    files::create_folder(folder)?;
-    files::write_atomically(&folder.join(index::LEVEL0), |mut out| {
-        hnsw::write_level0(graph, vectors, |element| u64::from(element) + 1, &mut out)
-    })?;
-    files::write_atomically(&folder.join(index::LENGTHS), |out| {
-        (0..count).try_for_each(|i| out.write_all(&lengths.get(i).copied().unwrap_or(0.0).to_le_bytes()))
-    })?;
-    files::write_atomically(&folder.join(index::LINKS), |mut out| hnsw::write_link_lists(graph, &mut out))?;
-    let header = Header {
-        count: count as u64,
-        capacity: count as u64,
-        dimension,
-        m: graph.m(),
-        ef_construction: graph.ef_construction() as u64,
-        max_level: i32::from(graph.max_level()),
-        entry: graph.entry(),
-    };
-    files::write_atomically(&folder.join(index::HEADER), |out| out.write_all(&header.to_bytes()))?;
-    let entries: Vec<_> = ids.iter().map(String::as_str).zip(1..).collect();
-    let named = Named { entries: &entries, total: count as u64, dimension, form };
-    files::write_atomically(&folder.join(index::METADATA), |out| pickle_write::write(out, &named))
+
+    /// Writes the rows of `vectors` (b x dimension) from row `first` on, without links.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`] without room.
+    pub fn put(&self, first: usize, vectors: ArrayView2<'_, f32>) -> Result<()> {
+        let mut bytes = Vec::with_capacity(vectors.nrows() * self.size());
+        for (label, vector) in (first as u64 + 1..).zip(vectors.outer_iter()) {
+            bytes.resize(bytes.len() + self.places(), 0);
+            match vector.to_slice() {
+                Some(vector) => bytes.extend_from_slice(&as_bytes::of_f32(vector)),
+                None => vector.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            }
+            bytes.extend(label.to_le_bytes());
+        }
+        self.write_at(first, &bytes)
+    }
+
+    /// Gives the elements the links of `graph` and writes the other four files, all durably. `lengths` are those before
+    /// normalising, empty where the metric does not normalise.
+    ///
+    /// # Errors
+    /// [`Kind::CannotWrite`] without room, [`Kind::Internal`] if the graph is of other vectors.
+    pub fn finish(&self, graph: &Graph, lengths: &[f32], ids: &[String], form: Form) -> Result<()> {
+        let count = graph.len();
+        if ids.len() != count || graph.m() != self.m {
+            let found = format!("{} records in a graph of {count} with m {}", ids.len(), graph.m());
+            return Err(Error::new(Kind::Internal, found));
+        }
+        self.link(graph)?;
+        let synced = Syncing::begin(&self.file, &self.path)?;
+        let (folder, dimension) = (&self.folder, self.dimension);
+        files::write_atomically(&folder.join(index::LENGTHS), |out| {
+            (0..count).try_for_each(|i| out.write_all(&lengths.get(i).copied().unwrap_or(0.0).to_le_bytes()))
+        })?;
+        files::write_atomically(&folder.join(index::LINKS), |mut out| {
+            hnsw::write_link_lists(graph, &mut out)
+        })?;
+        let header = Header {
+            count: count as u64,
+            capacity: count as u64,
+            dimension,
+            m: graph.m(),
+            ef_construction: graph.ef_construction() as u64,
+            max_level: i32::from(graph.max_level()),
+            entry: graph.entry(),
+        };
+        files::write_atomically(&folder.join(index::HEADER), |out| out.write_all(&header.to_bytes()))?;
+        let entries: Vec<_> = ids.iter().map(String::as_str).zip(1..).collect();
+        let named = Named { entries: &entries, total: count as u64, dimension, form };
+        files::write_atomically(&folder.join(index::METADATA), |out| pickle_write::write(out, &named))?;
+        synced.finish()
+    }
+
+    /// Writes the links between the vectors that lie there, a block at a time.
+    fn link(&self, graph: &Graph) -> Result<()> {
+        let size = self.size();
+        self.file.set_len(graph.len() as u64 * size as u64).map_err(|e| Error::io("write", &self.path, e))?;
+        let mut bytes = Vec::new();
+        let nodes = graph.len() as u32;
+        for first in (0..nodes).step_by(index::BLOCK as usize) {
+            let block = first..nodes.min(first.saturating_add(index::BLOCK));
+            bytes.resize(block.len() * size, 0);
+            files::read_exact_at(&self.file, &mut bytes, u64::from(first) * size as u64)
+                .map_err(|e| Error::io("read", &self.path, e))?;
+            for (node, element) in block.zip(bytes.chunks_exact_mut(size)) {
+                for (place, word) in element.chunks_exact_mut(4).zip(graph.level0_words(node)) {
+                    place.copy_from_slice(&word.to_le_bytes());
+                }
+            }
+            self.write_at(first as usize, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, first: usize, bytes: &[u8]) -> Result<()> {
+        files::write_all_at(&self.file, bytes, first as u64 * self.size() as u64)
+            .map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// Bytes of the count and the links of an element.
+    fn places(&self) -> usize {
+        4 + 8 * self.m
+    }
+
+    /// Bytes of an element.
+    fn size(&self) -> usize {
+        self.places() + 4 * self.dimension + 8
+    }
 }

@@ -86,7 +86,7 @@ impl ChromaRewrite {
     fn write_index(&mut self, way: IndexWay, context: &Context<'_>) -> Result<()> {
         let folder = self.folder();
         if let (Vectors::Kept(kept), IndexWay::Rebuilt) = (&self.vectors, way) {
-            self.vectors = Vectors::Rebuilt(Rebuilt::of_kept(kept, &self.snapshot)?);
+            self.vectors = Vectors::Rebuilt(Rebuilt::of_kept(kept, &self.snapshot, &folder)?);
         }
         match &mut self.vectors {
             Vectors::None => Err(Error::new(Kind::Internal, "an index was to be made before its vectors")),
@@ -98,9 +98,8 @@ impl ChromaRewrite {
                 kept.write(&self.snapshot, self.release.pickle(seen))
             }
             Vectors::Rebuilt(rebuilt) => {
-                self.traces.discard_new(&self.connection, &self.store)?;
                 let form = self.release.pickle(self.snapshot.entry.last());
-                rebuilt.write(&self.snapshot, &folder, form, context)
+                rebuilt.write(&self.snapshot, form, context)
             }
         }
     }
@@ -142,9 +141,10 @@ impl Rewrite for ChromaRewrite {
         let dimension = self.target.space.dimension;
         let full = self.target.backup == BackupChoice::Full;
         self.traces.discard_new(&self.connection, &self.store)?;
+        let folder = self.folder();
         let mut vectors = match self.ways().first() {
-            Some(IndexWay::Rebuilt) => Vectors::Rebuilt(Rebuilt::new(&self.snapshot, dimension)?),
-            _ => Vectors::Kept(Kept::new(&self.snapshot, &self.folder(), dimension)?),
+            Some(IndexWay::Rebuilt) => Vectors::Rebuilt(Rebuilt::new(&self.snapshot, &folder, dimension)?),
+            _ => Vectors::Kept(Kept::new(&self.snapshot, &folder, dimension)?),
         };
         let Self { connection, store, release, snapshot, traces, .. } = self;
         // The tables belong to this thread, the index files to the others.

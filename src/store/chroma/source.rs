@@ -157,6 +157,6 @@ fn refuse_not_finite(batch: &Batch) -> Result<()> {
     }
 }
 
-fn shape(e: ndarray::ShapeError) -> Error {
+pub(super) fn shape(e: ndarray::ShapeError) -> Error {
     Error::new(Kind::Internal, "a block of records has the wrong shape").because(e)
 }
