@@ -24,7 +24,7 @@ pub struct Codes {
 
 /// What a row is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Scale {
+struct Scale {
     /// Of one unit of a component.
     pub unit: f32,
     /// Squared length of the row as coded.
@@ -55,18 +55,8 @@ impl Codes {
     }
 
     /// Vectors.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.scales.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.scales.is_empty()
-    }
-
-    /// Components of a vector.
-    pub fn dimension(&self) -> usize {
-        self.dimension
     }
 
     /// All rows, to be filled.
@@ -75,15 +65,37 @@ impl Codes {
         CodesPart { components: components.as_mut_slice(), scales, dimension: *dimension }
     }
 
-    /// How rows are multiplied here.
+    /// Puts the distance of row `node` to row `id` into `out`, for each of `ids`; `of_product` makes it of the inner
+    /// product and the squared lengths.
     #[inline]
-    pub(super) fn products(&self) -> Products {
-        self.products
+    pub(super) fn distances(
+        &self,
+        node: u32,
+        ids: &[u32],
+        of_product: impl Fn(f32, [f32; 2]) -> f32,
+        out: &mut Vec<f32>,
+    ) {
+        out.clear();
+        let (query, from) = self.row(node);
+        let distance = |product: i32, to: Scale| {
+            of_product(product as f32 * (from.unit * to.unit), [from.square, to.square])
+        };
+        let (fours, rest) = ids.as_chunks::<4>();
+        for ids in fours {
+            let rows = ids.map(|id| self.row(id));
+            let found = self.products.of(query, rows.map(|row| row.0));
+            out.extend_from_slice(&std::array::from_fn::<_, 4, _>(|i| distance(found[i], rows[i].1)));
+        }
+        for id in rest {
+            let (row, to) = self.row(*id);
+            let [product] = self.products.of(query, [row]);
+            out.push(distance(product, to));
+        }
     }
 
     /// Components and worth of row `node`; nothing where there is none.
     #[inline]
-    pub(super) fn row(&self, node: u32) -> (&[i16], Scale) {
+    fn row(&self, node: u32) -> (&[i16], Scale) {
         let at = (node as usize).wrapping_mul(self.dimension);
         let row = self.components.as_slice().get(at..at.wrapping_add(self.dimension)).unwrap_or(&[]);
         (row, self.scales.get(node as usize).copied().unwrap_or_default())
@@ -105,11 +117,6 @@ impl<'a> CodesPart<'a> {
         let (first_scales, other_scales) = scales.split_at_mut_checked(rows)?;
         let part = |components, scales| CodesPart { components, scales, dimension };
         Some((part(first, first_scales), part(others, other_scales)))
-    }
-
-    /// Components of a vector.
-    pub fn dimension(&self) -> usize {
-        self.dimension
     }
 
     /// Codes `vector` as row `at`. What is not finite or has another dimension leaves the row as it is.

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::codes::{Codes, Scale};
+use super::codes::Codes;
 
 /// What is small when two vectors are near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +92,7 @@ impl<S: Simd, M: Metric> Kernel for Lanes<S, M> {
 
     #[inline]
     fn coded(&self, codes: &Codes, node: u32, ids: &[u32], out: &mut Vec<f32>) {
-        out.clear();
-        self.simd.vectorize(Coded::<M> { codes, node, ids, out, metric: PhantomData });
+        codes.distances(node, ids, M::of_product, out);
     }
 }
 
@@ -180,38 +179,6 @@ impl<'r, M: Metric, R: Fn(u32) -> &'r [f32]> WithSimd for Many<'_, M, R> {
         }
         for &id in rest {
             self.out.push(one::<S, M>(simd, self.query, (self.row)(id)));
-        }
-    }
-}
-
-struct Coded<'a, M> {
-    codes: &'a Codes,
-    node: u32,
-    ids: &'a [u32],
-    out: &'a mut Vec<f32>,
-    metric: PhantomData<M>,
-}
-
-impl<M: Metric> WithSimd for Coded<'_, M> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let (codes, products) = (self.codes, self.codes.products());
-        let (query, from) = codes.row(self.node);
-        let distance = |product: i32, to: Scale| {
-            M::of_product(product as f32 * (from.unit * to.unit), [from.square, to.square])
-        };
-        let (fours, rest) = self.ids.as_chunks::<4>();
-        for ids in fours {
-            let rows = ids.map(|id| codes.row(id));
-            let found = products.of(query, rows.map(|row| row.0));
-            self.out.extend_from_slice(&std::array::from_fn::<_, 4, _>(|i| distance(found[i], rows[i].1)));
-        }
-        for id in rest {
-            let (row, to) = codes.row(*id);
-            let [product] = products.of(query, [row]);
-            self.out.push(distance(product, to));
         }
     }
 }

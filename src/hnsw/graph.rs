@@ -128,7 +128,7 @@ impl Graph {
     }
 
     /// Count and links of `node` on level 0, with the unused places.
-    pub fn level0_words(&self, node: u32) -> &[u32] {
+    pub(super) fn level0_words(&self, node: u32) -> &[u32] {
         let stride = 1 + self.max_m0();
         let at = (node as usize).saturating_mul(stride);
         self.level0.get(at..at.saturating_add(stride)).unwrap_or(&[])

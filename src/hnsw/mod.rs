@@ -29,4 +29,4 @@ pub use graph::{Graph, GraphView, Indexed};
 pub use records::{Records, Shape};
 pub use repair::repair;
 pub use search::{Searcher, search};
-pub use write::{write_level0, write_link_lists};
+pub use write::{put_links, write_link_lists};

@@ -176,12 +176,8 @@ fn out_of_range_parameters_and_cancellation_are_errors() {
 /// Bytes of an index over `n` vectors, and its header.
 fn bytes(vectors: &Array2<f32>) -> (Shape, Graph, Vec<u8>, Vec<u8>) {
     let graph = build(vectors.view(), Distance::L2, &Params { m: 4, ..PARAMS }, &context()).unwrap();
-    let (mut level0, mut lists) = (Vec::new(), Vec::new());
-    write_level0(&graph, vectors.view(), |node| u64::from(node) + (1 << 40), &mut level0).unwrap();
-    write_link_lists(&graph, &mut lists).unwrap();
-    let (entry, max_level) = (graph.entry(), graph.max_level());
-    let shape = Shape { count: graph.len(), dimension: vectors.ncols(), m: 4, max_m0: 8, entry, max_level };
-    (shape, graph, level0, lists)
+    let (level0, lists) = bytes_of(&graph, vectors, 1 << 40);
+    (shape_of(&graph, vectors.ncols()), graph, level0, lists)
 }
 
 #[test]
@@ -262,10 +258,16 @@ fn moved(vectors: &Array2<f32>) -> Array2<f32> {
     moved
 }
 
-/// The bytes of a graph with these vectors.
-fn bytes_of(graph: &Graph, vectors: &Array2<f32>) -> (Vec<u8>, Vec<u8>) {
+/// The bytes of a graph with these vectors, labelled from `first_label` on.
+fn bytes_of(graph: &Graph, vectors: &Array2<f32>, first_label: u64) -> (Vec<u8>, Vec<u8>) {
     let (mut level0, mut links) = (Vec::new(), Vec::new());
-    write_level0(graph, vectors.view(), u64::from, &mut level0).unwrap();
+    for ((node, label), vector) in (0..).zip(first_label..).zip(vectors.outer_iter()) {
+        let start = level0.len();
+        level0.resize(start + 4 * (1 + graph.max_m0()), 0);
+        put_links(graph, node, &mut level0[start..]);
+        level0.extend(vector.iter().flat_map(|x| x.to_le_bytes()));
+        level0.extend(label.to_le_bytes());
+    }
     write_link_lists(graph, &mut links).unwrap();
     (level0, links)
 }
@@ -286,7 +288,7 @@ fn repair_finds_more_after_vectors_moved_and_breaks_no_rule() {
     let source = clustered(3000, 24, 30, 5);
     let graph = build(source.view(), Distance::L2, &PARAMS, &context()).unwrap();
     let target = moved(&source);
-    let (mut level0, links) = bytes_of(&graph, &target);
+    let (mut level0, links) = bytes_of(&graph, &target, 0);
     let shape = shape_of(&graph, 24);
     let queries = moved(&clustered(100, 24, 30, 77));
     let found = |level0: &[u8]| {
@@ -324,7 +326,7 @@ fn repair_finds_more_after_vectors_moved_and_breaks_no_rule() {
 fn repair_stops_on_request() {
     let vectors = clustered(600, 8, 5, 5);
     let graph = build(vectors.view(), Distance::L2, &PARAMS, &context()).unwrap();
-    let (level0, links) = bytes_of(&graph, &vectors);
+    let (level0, links) = bytes_of(&graph, &vectors, 0);
     let view = Records::open(&shape_of(&graph, 8), &level0, &links).unwrap();
     let cancel = Cancel::new();
     cancel.raise();

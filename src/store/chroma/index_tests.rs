@@ -23,7 +23,7 @@ fn written(folder: &Path) -> Array2<f32> {
         .collect();
     let params = hnsw::Params { m: 4, ef_construction: 40, seed: 1, threads: 1 };
     let graph = hnsw::build(normalised.view(), Distance::InnerProduct, &params, &context()).expect("build");
-    let elements = Elements::open(folder, DIMENSION, 4).expect("open");
+    let elements = Elements::open(folder, vectors.nrows() as u64, DIMENSION, (4, 40)).expect("open");
     elements.put(0, normalised.view()).expect("put");
     elements.finish(&graph, &lengths, &ids(), Form::Dict).expect("write");
     vectors

@@ -19,21 +19,29 @@ pub(super) struct Elements {
     folder: PathBuf,
     path: PathBuf,
     file: File,
-    dimension: usize,
-    m: usize,
+    header: Header,
 }
 
 impl Elements {
-    /// Opens the file in `folder`, or makes it. What it holds already is overwritten row by row.
+    /// Opens the file in `folder`, or makes it, for `count` elements. What it holds already is overwritten row by row.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`] without permission.
-    pub fn open(folder: &Path, dimension: usize, m: usize) -> Result<Elements> {
-        files::create_folder(folder)?;
-        let path = folder.join(index::LEVEL0);
-        let options = File::options().create(true).truncate(false).read(true).write(true).open(&path);
-        let file = options.map_err(|e| Error::io("write", &path, e))?;
-        Ok(Elements { folder: folder.to_path_buf(), path, file, dimension, m })
+    pub fn open(
+        folder: &Path,
+        count: u64,
+        dimension: usize,
+        (m, ef_construction): (usize, usize),
+    ) -> Result<Elements> {
+        let (path, file) = create(folder)?;
+        let ef_construction = ef_construction as u64;
+        let header = Header { count, capacity: count, dimension, m, ef_construction, max_level: 0, entry: 0 };
+        Ok(Elements { folder: folder.to_path_buf(), path, file, header })
+    }
+
+    /// Components of a vector.
+    pub fn dimension(&self) -> usize {
+        self.header.dimension
     }
 
     /// Writes the rows of `vectors` (b x dimension) from row `first` on, without links.
@@ -41,9 +49,9 @@ impl Elements {
     /// # Errors
     /// [`Kind::CannotWrite`] without room.
     pub fn put(&self, first: usize, vectors: ArrayView2<'_, f32>) -> Result<()> {
-        let mut bytes = Vec::with_capacity(vectors.nrows() * self.size());
+        let mut bytes = Vec::with_capacity(vectors.nrows() * self.header.element_bytes() as usize);
         for (label, vector) in (first as u64 + 1..).zip(vectors.outer_iter()) {
-            bytes.resize(bytes.len() + self.places(), 0);
+            bytes.resize(bytes.len() + self.header.vector_offset() as usize, 0);
             match vector.to_slice() {
                 Some(vector) => bytes.extend_from_slice(&as_bytes::of_f32(vector)),
                 None => vector.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
@@ -59,51 +67,40 @@ impl Elements {
     /// # Errors
     /// [`Kind::CannotWrite`] without room, [`Kind::Internal`] if the graph is of other vectors.
     pub fn finish(&self, graph: &Graph, lengths: &[f32], ids: &[String], form: Form) -> Result<()> {
-        let count = graph.len();
-        if ids.len() != count || graph.m() != self.m {
+        let (folder, count) = (&self.folder, graph.len());
+        let header = Header { max_level: graph.max_level().into(), entry: graph.entry(), ..self.header };
+        if ids.len() != count || header.count != count as u64 || header.m != graph.m() {
             let found = format!("{} records in a graph of {count} with m {}", ids.len(), graph.m());
             return Err(Error::new(Kind::Internal, found));
         }
         self.link(graph)?;
         let synced = Syncing::begin(&self.file, &self.path)?;
-        let (folder, dimension) = (&self.folder, self.dimension);
         files::write_atomically(&folder.join(index::LENGTHS), |out| {
             (0..count).try_for_each(|i| out.write_all(&lengths.get(i).copied().unwrap_or(0.0).to_le_bytes()))
         })?;
         files::write_atomically(&folder.join(index::LINKS), |mut out| {
             hnsw::write_link_lists(graph, &mut out)
         })?;
-        let header = Header {
-            count: count as u64,
-            capacity: count as u64,
-            dimension,
-            m: graph.m(),
-            ef_construction: graph.ef_construction() as u64,
-            max_level: i32::from(graph.max_level()),
-            entry: graph.entry(),
-        };
         files::write_atomically(&folder.join(index::HEADER), |out| out.write_all(&header.to_bytes()))?;
         let entries: Vec<_> = ids.iter().map(String::as_str).zip(1..).collect();
-        let named = Named { entries: &entries, total: count as u64, dimension, form };
+        let named = Named { entries: &entries, total: header.count, dimension: header.dimension, form };
         files::write_atomically(&folder.join(index::METADATA), |out| pickle_write::write(out, &named))?;
         synced.finish()
     }
 
     /// Writes the links between the vectors that lie there, a block at a time.
     fn link(&self, graph: &Graph) -> Result<()> {
-        let size = self.size();
-        self.file.set_len(graph.len() as u64 * size as u64).map_err(|e| Error::io("write", &self.path, e))?;
+        let size = self.header.element_bytes();
+        self.file.set_len(self.header.count * size).map_err(|e| Error::io("write", &self.path, e))?;
         let mut bytes = Vec::new();
         let nodes = graph.len() as u32;
         for first in (0..nodes).step_by(index::BLOCK as usize) {
             let block = first..nodes.min(first.saturating_add(index::BLOCK));
-            bytes.resize(block.len() * size, 0);
-            files::read_exact_at(&self.file, &mut bytes, u64::from(first) * size as u64)
+            bytes.resize(block.len() * size as usize, 0);
+            files::read_exact_at(&self.file, &mut bytes, u64::from(first) * size)
                 .map_err(|e| Error::io("read", &self.path, e))?;
-            for (node, element) in block.zip(bytes.chunks_exact_mut(size)) {
-                for (place, word) in element.chunks_exact_mut(4).zip(graph.level0_words(node)) {
-                    place.copy_from_slice(&word.to_le_bytes());
-                }
+            for (node, element) in block.zip(bytes.chunks_exact_mut(size as usize)) {
+                hnsw::put_links(graph, node, element);
             }
             self.write_at(first as usize, &bytes)?;
         }
@@ -111,17 +108,16 @@ impl Elements {
     }
 
     fn write_at(&self, first: usize, bytes: &[u8]) -> Result<()> {
-        files::write_all_at(&self.file, bytes, first as u64 * self.size() as u64)
+        files::write_all_at(&self.file, bytes, first as u64 * self.header.element_bytes())
             .map_err(|e| Error::io("write", &self.path, e))
     }
+}
 
-    /// Bytes of the count and the links of an element.
-    fn places(&self) -> usize {
-        4 + 8 * self.m
-    }
-
-    /// Bytes of an element.
-    fn size(&self) -> usize {
-        self.places() + 4 * self.dimension + 8
-    }
+/// Opens the file of the elements in `folder`, both made where they are missing.
+pub(super) fn create(folder: &Path) -> Result<(PathBuf, File)> {
+    files::create_folder(folder)?;
+    let path = folder.join(index::LEVEL0);
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+    let file = file.map_err(|e| Error::io("write", &path, e))?;
+    Ok((path, file))
 }

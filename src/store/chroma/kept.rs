@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::Array2;
+use ndarray::{Array2, s};
 use rayon::prelude::*;
 use rusqlite::Connection;
 
 use super::hnsw_files::Header;
 use super::index::{self, Index};
+use super::index_write;
 use super::pickle_write::{self, Form, Named};
 use super::queue;
 use super::snapshot::Snapshot;
@@ -43,15 +44,7 @@ impl Kept {
     /// For the elements of the index, to be written into `folder`.
     pub fn new(snapshot: &Snapshot, folder: &Path, dimension: usize) -> Result<Kept> {
         let index = kept_index(snapshot)?;
-        files::create_folder(folder)?;
-        let path = folder.join(index::LEVEL0);
-        let level0 = File::options()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|e| Error::io("write", &path, e))?;
+        let (_, level0) = index_write::create(folder)?;
         Ok(Kept {
             folder: folder.to_path_buf(),
             level0,
@@ -191,18 +184,20 @@ impl Kept {
         self.header.dimension
     }
 
-    /// Shows the new vector of each record that is live in the index, as the index has it, with its length as given.
+    /// Shows ids, new vectors as the index has them and their lengths as given of the records that are live in the index,
+    /// block by block.
     pub fn each_live(
         &self,
         snapshot: &Snapshot,
-        mut look: impl FnMut(&str, &[f32], f32) -> Result<()>,
+        mut look: impl FnMut(Vec<String>, Array2<f32>, Vec<f32>) -> Result<()>,
     ) -> Result<()> {
         let Some(index) = snapshot.index() else { return Ok(()) };
         let path = self.folder.join(index::LEVEL0);
         let (size, from) = (self.header.element_bytes() as usize, self.header.vector_offset() as usize);
-        let mut vector = vec![0.0; self.header.dimension];
         let mut bytes = Vec::new();
         for (first, count) in index.blocks() {
+            let (mut ids, mut lengths) = (Vec::new(), Vec::new());
+            let mut vectors = Array2::zeros((count as usize, self.header.dimension));
             bytes.resize(size * count as usize, 0);
             files::read_exact_at(&self.level0, &mut bytes, u64::from(first) * self.header.element_bytes())
                 .map_err(|e| Error::io("read", &path, e))?;
@@ -211,11 +206,15 @@ impl Kept {
                     continue;
                 };
                 let values = bytes.get(from..from + 4 * self.header.dimension).unwrap_or_default();
-                if !queue::decode(values, &mut vector) {
+                let mut row = vectors.row_mut(ids.len());
+                if !row.as_slice_mut().is_some_and(|row| queue::decode(values, row)) {
                     return Err(Error::new(Kind::Internal, "an element is shorter than its vector"));
                 }
-                look(id, &vector, self.lengths.get(element as usize).copied().unwrap_or(0.0))?;
+                ids.push(id.to_owned());
+                lengths.push(self.lengths.get(element as usize).copied().unwrap_or(0.0));
             }
+            vectors.slice_collapse(s![..ids.len(), ..]);
+            look(ids, vectors, lengths)?;
         }
         Ok(())
     }
@@ -259,8 +258,8 @@ fn exchange(
         false => pass.unowned(block.unowned_vectors.view())?,
     };
     source::expect_shape(&unowned, block.unowned.len(), dimension)?;
-    let mut live = rows(&mut new)?.zip(&block.batch.ids);
-    let mut others = rows(&mut unowned)?;
+    let mut live = source::rows(&mut new)?.zip(&block.batch.ids);
+    let mut others = source::rows(&mut unowned)?;
 
     let (stride, from) = (index.header().element_bytes() as usize, header.vector_offset() as usize);
     let elements = buffers.source.len() / stride.max(1);
@@ -287,11 +286,4 @@ fn exchange(
         buffers.target.extend_from_slice(&index::label(source).to_le_bytes());
     }
     Ok((lengths, labels))
-}
-
-fn rows(vectors: &mut Array2<f32>) -> Result<std::slice::ChunksExactMut<'_, f32>> {
-    let dimension = vectors.ncols().max(1);
-    let all = vectors.as_slice_mut();
-    let all = all.ok_or_else(|| Error::new(Kind::Internal, "new vectors do not lie row by row"))?;
-    Ok(all.chunks_exact_mut(dimension))
 }

@@ -36,7 +36,7 @@ impl Rebuilt {
             ids: Vec::with_capacity(count),
             codes: Codes::zeroed(count, dimension)?,
             lengths: Vec::with_capacity(count),
-            elements: Elements::open(folder, dimension, snapshot.graph_settings().0)?,
+            elements: Elements::open(folder, snapshot.count, dimension, snapshot.graph_settings())?,
             cosine: snapshot.entry.settings.metric == Metric::Cosine,
         })
     }
@@ -58,9 +58,10 @@ impl Rebuilt {
             .map_init(Vec::new, |buffer, (first, count, row, place)| {
                 context.check()?;
                 let batch = Block::read(snapshot, index, first, count, buffer)?.batch;
-                let new = pass.vectors(&batch)?;
-                source::expect_shape(&new, batch.ids.len(), place.dimension())?;
-                let lengths = put(*cosine, &batch.ids, new, place, (elements, row))?;
+                let mut new = pass.vectors(&batch)?;
+                source::expect_shape(&new, batch.ids.len(), elements.dimension())?;
+                let lengths = as_in_index(*cosine, &batch.ids, &mut new)?;
+                put(new.view(), place, (elements, row))?;
                 context.progress.advance(batch.ids.len() as u64);
                 Ok((batch.ids, lengths))
             })
@@ -80,19 +81,13 @@ impl Rebuilt {
         pass: &dyn Pass,
         context: &Context<'_>,
     ) -> Result<()> {
-        let Rebuilt { ids, codes, lengths, elements, cosine } = self;
-        let dimension = codes.dimension();
-        let mut rest = codes.part().split_at(ids.len()).map(|(_, rest)| rest);
-        source::send_waiting(snapshot, connection, pass, dimension, context, |records, batch, new| {
-            let parts = rest.take().and_then(|rest| rest.split_at(records.len()));
-            let (place, others) = parts.ok_or_else(too_many)?;
-            rest = Some(others);
-            lengths.extend(put(*cosine, &batch.ids, new, place, (elements, ids.len()))?);
-            ids.extend(batch.ids);
-            Ok(())
+        let dimension = self.elements.dimension();
+        source::send_waiting(snapshot, connection, pass, dimension, context, |_, batch, mut new| {
+            let lengths = as_in_index(self.cosine, &batch.ids, &mut new)?;
+            self.append(batch.ids, new.view(), lengths)
         })?;
-        if ids.len() as u64 != snapshot.count {
-            let found = format!("{} of {} records have a new vector", ids.len(), snapshot.count);
+        if self.ids.len() as u64 != snapshot.count {
+            let found = format!("{} of {} records have a new vector", self.ids.len(), snapshot.count);
             return Err(Error::new(Kind::Internal, found));
         }
         Ok(())
@@ -103,32 +98,30 @@ impl Rebuilt {
     pub fn of_kept(kept: &Kept, snapshot: &Snapshot, folder: &Path) -> Result<Rebuilt> {
         let dimension = kept.dimension();
         let mut rebuilt = Rebuilt::new(snapshot, folder, dimension)?;
-        kept.each_live(snapshot, |id, vector, length| rebuilt.push(id, vector.to_vec(), Some(length)))?;
-        for ((_, id), (_, bytes)) in snapshot.waiting().iter().zip(&kept.tail) {
-            let mut vector = vec![0.0; dimension];
-            if !queue::decode(bytes, &mut vector) {
+        kept.each_live(snapshot, |ids, vectors, lengths| rebuilt.append(ids, vectors.view(), lengths))?;
+        let waiting: Vec<_> = snapshot.waiting().iter().map(|(_, id)| id).zip(&kept.tail).collect();
+        for batch in waiting.chunks(index::BLOCK as usize) {
+            let mut vectors = Array2::zeros((batch.len(), dimension));
+            let rows = source::rows(&mut vectors)?;
+            if !rows.zip(batch).all(|(row, (_, (_, bytes)))| queue::decode(bytes, row)) {
                 return Err(Error::new(Kind::Internal, "a vector of the queue has another dimension"));
             }
-            rebuilt.push(id, vector, None)?;
+            let ids: Vec<_> = batch.iter().map(|(id, _)| (*id).clone()).collect();
+            let lengths = as_in_index(rebuilt.cosine, &ids, &mut vectors)?;
+            rebuilt.append(ids, vectors.view(), lengths)?;
         }
         Ok(rebuilt)
     }
 
-    /// Takes one vector, which is as the index wants it if its `length` of before is given.
-    fn push(&mut self, id: &str, mut vector: Vec<f32>, length: Option<f32>) -> Result<()> {
-        let row = self.ids.len();
-        if row >= self.codes.len() {
-            return Err(too_many());
-        }
-        self.lengths.push(match length {
-            Some(length) => length,
-            None => source::into_index(self.cosine, id, &mut vector)?,
-        });
-        self.codes.part().put(row, &vector);
-        let shape = (1, vector.len());
-        let view = ArrayView2::from_shape(shape, &vector).map_err(source::shape)?;
-        self.elements.put(row, view)?;
-        self.ids.push(id.to_owned());
+    /// Puts vectors, which are as the index wants them, behind those that are there.
+    fn append(&mut self, ids: Vec<String>, vectors: ArrayView2<'_, f32>, lengths: Vec<f32>) -> Result<()> {
+        let Rebuilt { codes, elements, .. } = self;
+        let first = self.ids.len();
+        let rest = codes.part().split_at(first).and_then(|(_, rest)| rest.split_at(ids.len()));
+        let (place, _) = rest.ok_or_else(too_many)?;
+        put(vectors, place, (elements, first))?;
+        self.ids.extend(ids);
+        self.lengths.extend(lengths);
         Ok(())
     }
 
@@ -141,30 +134,26 @@ impl Rebuilt {
         context.progress.start("building the index", Some(self.ids.len() as u64), "records");
         let graph = hnsw::build_coded(&self.codes, index::distance(metric), &params, context);
         context.progress.finish();
-        let lengths = if metric == Metric::Cosine { &self.lengths[..] } else { &[] };
+        let lengths = if self.cosine { &self.lengths[..] } else { &[] };
         self.elements.finish(&graph?, lengths, &self.ids, form)
     }
 }
 
-/// Puts new vectors where they belong: coded into `place`, as the index wants them into the file from a row on.
-/// Returns their lengths as given.
+/// Makes new vectors of what the index wants; returns their lengths before.
+fn as_in_index(cosine: bool, ids: &[String], new: &mut Array2<f32>) -> Result<Vec<f32>> {
+    ids.iter().zip(source::rows(new)?).map(|(id, row)| source::into_index(cosine, id, row)).collect()
+}
+
+/// Puts vectors where they belong: coded into `place`, as they are into the file from a row on.
 fn put(
-    cosine: bool,
-    ids: &[String],
-    mut new: Array2<f32>,
+    vectors: ArrayView2<'_, f32>,
     mut place: CodesPart<'_>,
     (elements, first): (&Elements, usize),
-) -> Result<Vec<f32>> {
-    let dimension = new.ncols().max(1);
-    let rows = new.as_slice_mut();
-    let rows = rows.ok_or_else(|| Error::new(Kind::Internal, "new vectors do not lie row by row"))?;
-    let mut lengths = Vec::with_capacity(ids.len());
-    for (at, (id, row)) in ids.iter().zip(rows.chunks_exact_mut(dimension)).enumerate() {
-        lengths.push(source::into_index(cosine, id, row)?);
-        place.put(at, row);
+) -> Result<()> {
+    for (at, row) in vectors.outer_iter().enumerate() {
+        place.put(at, row.to_slice().unwrap_or_default());
     }
-    elements.put(first, new.view())?;
-    Ok(lengths)
+    elements.put(first, vectors)
 }
 
 fn too_many() -> Error {

@@ -142,6 +142,14 @@ pub(super) fn expect_shape(vectors: &Array2<f32>, records: usize, dimension: usi
     Err(Error::new(Kind::Mismatch, format!("new vectors of shape {:?}, wanted {wanted:?}", vectors.dim())))
 }
 
+/// The rows of vectors, to be changed.
+pub(super) fn rows(vectors: &mut Array2<f32>) -> Result<std::slice::ChunksExactMut<'_, f32>> {
+    let dimension = vectors.ncols().max(1);
+    let all = vectors.as_slice_mut();
+    let all = all.ok_or_else(|| Error::new(Kind::Internal, "new vectors do not lie row by row"))?;
+    Ok(all.chunks_exact_mut(dimension))
+}
+
 fn refuse_not_finite(batch: &Batch) -> Result<()> {
     let bad = batch.vectors.rows().into_iter().position(|row| !simd::is_finite(row));
     match bad.and_then(|row| batch.ids.get(row)) {
@@ -157,6 +165,6 @@ fn refuse_not_finite(batch: &Batch) -> Result<()> {
     }
 }
 
-pub(super) fn shape(e: ndarray::ShapeError) -> Error {
+fn shape(e: ndarray::ShapeError) -> Error {
     Error::new(Kind::Internal, "a block of records has the wrong shape").because(e)
 }
