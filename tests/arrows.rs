@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("platform", &["error", "context"]),
     ("vector_file", &["error", "platform"]),
     ("texts", &["error", "platform"]),
-    ("hnsw", &["error", "context", "random", "simd"]),
+    ("hnsw", &["error", "context", "random", "simd", "matrix"]),
     ("measure", &["error", "space", "context", "matrix", "random"]),
     ("embed", &["error", "space", "context", "matrix", "platform", "vector_file"]),
     ("projection", &["error", "space", "context", "matrix", "measure", "platform", "random"]),

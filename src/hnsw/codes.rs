@@ -47,11 +47,15 @@ impl Codes {
     /// As [`Codes::zeroed`].
     pub fn of(vectors: ArrayView2<'_, f32>) -> Result<Codes> {
         let mut codes = Codes::zeroed(vectors.nrows(), vectors.ncols())?;
-        let mut part = codes.part();
-        for (at, vector) in vectors.outer_iter().enumerate() {
-            part.put(at, vector.as_standard_layout().as_slice().unwrap_or_default());
+        for mut part in codes.parts(vectors.nrows()) {
+            part.put_all(vectors);
         }
         Ok(codes)
+    }
+
+    /// Components of a vector as coded.
+    pub fn dimension(&self) -> usize {
+        self.dimension
     }
 
     /// Vectors.
@@ -59,10 +63,13 @@ impl Codes {
         self.scales.len()
     }
 
-    /// All rows, to be filled.
-    pub fn part(&mut self) -> CodesPart<'_> {
+    /// All rows in parts of `rows`, the last may be shorter, to be filled beside each other.
+    pub fn parts(&mut self, rows: usize) -> impl Iterator<Item = CodesPart<'_>> {
         let Codes { components, scales, dimension, .. } = self;
-        CodesPart { components: components.as_mut_slice(), scales, dimension: *dimension }
+        let (dimension, rows) = (*dimension, rows.max(1));
+        let components = components.as_mut_slice().chunks_mut((rows * dimension).max(1));
+        let parts = components.zip(scales.chunks_mut(rows));
+        parts.map(move |(components, scales)| CodesPart { components, scales, dimension })
     }
 
     /// Puts the distance of row `node` to row `id` into `out`, for each of `ids`; `of_product` makes it of the inner
@@ -109,14 +116,12 @@ pub struct CodesPart<'a> {
     dimension: usize,
 }
 
-impl<'a> CodesPart<'a> {
-    /// The first `rows` rows and the others; `None` if there are fewer.
-    pub fn split_at(self, rows: usize) -> Option<(CodesPart<'a>, CodesPart<'a>)> {
-        let CodesPart { components, scales, dimension } = self;
-        let (first, others) = components.split_at_mut_checked(rows.checked_mul(dimension)?)?;
-        let (first_scales, other_scales) = scales.split_at_mut_checked(rows)?;
-        let part = |components, scales| CodesPart { components, scales, dimension };
-        Some((part(first, first_scales), part(others, other_scales)))
+impl CodesPart<'_> {
+    /// Codes `vectors` as the first rows, as [`CodesPart::put`] does.
+    pub fn put_all(&mut self, vectors: ArrayView2<'_, f32>) {
+        for (at, vector) in vectors.outer_iter().enumerate() {
+            self.put(at, vector.as_standard_layout().as_slice().unwrap_or_default());
+        }
     }
 
     /// Codes `vector` as row `at`. What is not finite or has another dimension leaves the row as it is.
@@ -196,7 +201,7 @@ mod tests {
     #[test]
     fn zeros_what_is_not_finite_and_other_dimensions_leave_zeros() {
         let mut codes = Codes::zeroed(4, 3).expect("room");
-        let mut part = codes.part();
+        let mut part = codes.parts(4).next().expect("rows");
         part.put(0, &[0.0; 3]);
         part.put(1, &[1.0, f32::NAN, 0.0]);
         part.put(2, &[1.0; 2]);
@@ -204,9 +209,10 @@ mod tests {
         assert!(
             (0..5).all(|node| codes.row(node).0.iter().all(|x| *x == 0) && codes.row(node).1.unit == 0.0)
         );
-        assert!(codes.part().split_at(5).is_none());
-        let (_, mut rest) = codes.part().split_at(1).expect("enough rows");
-        rest.put(2, &[0.0, 3.0, 4.0]);
+        assert_eq!(codes.parts(3).count(), 2);
+        let mut last = codes.parts(3).nth(1).expect("one row");
+        last.put(0, &[0.0, 3.0, 4.0]);
+        last.put(1, &[0.0, 3.0, 4.0]);
         let row = codes.row(3).0;
         assert!(row[0] == 0 && row[2] == i16::MAX && (24_574..=24_576).contains(&row[1]), "{row:?}");
     }

@@ -4,6 +4,7 @@
 //! hierarchical navigable small world graphs", 2018 (arXiv:1603.09320), in the variant of hnswlib 0.8.
 //! [`build`] makes a [`Graph`], [`search`] walks any [`GraphView`], [`Records`] reads hnswlib's bytes.
 
+mod basis;
 mod build;
 mod codes;
 mod distance;
@@ -22,6 +23,7 @@ mod tests;
 mod walk;
 mod write;
 
+pub use basis::{Basis, FEWEST_PER_COMPONENT, SAMPLE_PER_COMPONENT};
 pub use build::{Params, build, build_coded};
 pub use codes::{Codes, CodesPart};
 pub use distance::{Distance, distance};

@@ -110,3 +110,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_graph_over_few_directions_of_the_vectors_finds_them_by_all_components() {
+    let (count, dimension, directions) = (4200, 128, 9);
+    let mut random = crate::random::seeded(7);
+    let mut noise = |n, d| Array2::from_shape_fn((n, d), |_| crate::random::unit(&mut random) as f32 - 0.5);
+    let vectors = noise(count, directions).dot(&noise(directions, dimension));
+    let folder = tempfile::tempdir().expect("folder");
+    let elements = Elements::open(folder.path(), count as u64, dimension, (8, 60)).expect("open");
+    elements.put(0, vectors.view()).expect("put");
+    let codes = elements.codes().expect("read");
+    assert_eq!(codes.dimension(), 16);
+    let params = hnsw::Params { m: 8, ef_construction: 60, seed: 1, threads: 2 };
+    let graph = hnsw::build_coded(&codes, Distance::L2, &params, &context()).expect("build");
+    let view = hnsw::Indexed::new(&graph, vectors.as_slice().expect("row-major")).expect("fits");
+    let found = (0..count).step_by(21).filter(|row| {
+        let query = vectors.row(*row).to_vec();
+        let hits = hnsw::search(&view, Distance::L2, &query, 1, 60).expect("search");
+        hits.first().is_some_and(|hit| hit.1 as usize == *row)
+    });
+    assert!(found.count() >= 196, "of 200");
+}

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 
 use super::hnsw_files::Header;
 use super::index;
 use super::pickle_write::{self, Form, Named};
+use super::source;
 use crate::error::{Error, Kind, Result};
-use crate::hnsw::{self, Graph};
+use crate::hnsw::{self, Basis, Codes, Graph};
 use crate::platform::bytes as as_bytes;
 use crate::platform::files;
 use crate::platform::syncing::Syncing;
@@ -61,6 +63,58 @@ impl Elements {
         self.write_at(first, &bytes)
     }
 
+    /// The vectors that lie there, coded for a builder: along fewer directions if they lie in fewer.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] if they cannot be read, [`Kind::Refused`] if memory does not suffice.
+    pub fn codes(&self) -> Result<Codes> {
+        let count = self.header.count as usize;
+        let basis = self.basis()?;
+        let components = basis.as_ref().map_or(self.header.dimension, Basis::components);
+        let mut codes = Codes::zeroed(count, components)?;
+        let parts: Vec<_> = codes.parts(index::BLOCK as usize).collect();
+        parts.into_par_iter().enumerate().try_for_each_init(Vec::new, |bytes, (block, mut part)| {
+            let first = block * index::BLOCK as usize;
+            let vectors = self.vectors(first, (count - first).min(index::BLOCK as usize), bytes)?;
+            match &basis {
+                Some(basis) => part.put_all(basis.along(vectors.view())?.view()),
+                None => part.put_all(vectors.view()),
+            }
+            Ok(())
+        })?;
+        Ok(codes)
+    }
+
+    /// Directions in which the vectors lie, by a sample from all over the file, if they are many and the directions few.
+    fn basis(&self) -> Result<Option<Basis>> {
+        let (count, dimension) = (self.header.count as usize, self.header.dimension);
+        if count < hnsw::FEWEST_PER_COMPONENT * dimension {
+            return Ok(None);
+        }
+        let rows = hnsw::SAMPLE_PER_COMPONENT * dimension;
+        let mut sample = Array2::zeros((rows, dimension));
+        let mut bytes = Vec::new();
+        for (row, mut place) in sample.outer_iter_mut().enumerate() {
+            place.assign(&self.vectors(row * (count / rows), 1, &mut bytes)?.row(0));
+        }
+        Basis::of(sample.view())
+    }
+
+    /// The vectors of `count` elements from `first` on; `bytes` is room for them.
+    fn vectors(&self, first: usize, count: usize, bytes: &mut Vec<u8>) -> Result<Array2<f32>> {
+        let header = &self.header;
+        self.read(first, count, bytes)?;
+        let mut vectors = Array2::zeros((count, header.dimension));
+        let elements = bytes.chunks_exact(header.element_bytes() as usize);
+        for (row, element) in source::rows(&mut vectors)?.zip(elements) {
+            let values = element.get(header.vector_offset() as usize..).unwrap_or_default();
+            for (value, bytes) in row.iter_mut().zip(values.as_chunks::<4>().0) {
+                *value = f32::from_le_bytes(*bytes);
+            }
+        }
+        Ok(vectors)
+    }
+
     /// Gives the elements the links of `graph` and writes the other four files, all durably. `lengths` are those before
     /// normalising, empty where the metric does not normalise.
     ///
@@ -96,15 +150,20 @@ impl Elements {
         let nodes = graph.len() as u32;
         for first in (0..nodes).step_by(index::BLOCK as usize) {
             let block = first..nodes.min(first.saturating_add(index::BLOCK));
-            bytes.resize(block.len() * size as usize, 0);
-            files::read_exact_at(&self.file, &mut bytes, u64::from(first) * size)
-                .map_err(|e| Error::io("read", &self.path, e))?;
+            self.read(first as usize, block.len(), &mut bytes)?;
             for (node, element) in block.zip(bytes.chunks_exact_mut(size as usize)) {
                 hnsw::put_links(graph, node, element);
             }
             self.write_at(first as usize, &bytes)?;
         }
         Ok(())
+    }
+
+    fn read(&self, first: usize, count: usize, bytes: &mut Vec<u8>) -> Result<()> {
+        let size = self.header.element_bytes();
+        bytes.resize(count * size as usize, 0);
+        files::read_exact_at(&self.file, bytes, first as u64 * size)
+            .map_err(|e| Error::io("read", &self.path, e))
     }
 
     fn write_at(&self, first: usize, bytes: &[u8]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! New vectors on their way into an index that is built of them: whole in its file, coded in memory.
+//! New vectors on their way into an index that is built of them: in its file, and coded in memory while it is built.
 
 use std::path::Path;
 
@@ -15,13 +15,12 @@ use super::snapshot::Snapshot;
 use super::source::{self, Block};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::hnsw::{self, Codes, CodesPart};
+use crate::hnsw;
 use crate::store::{Metric, Pass};
 
 /// The new vectors of all live records as the index wants them, row by row.
 pub(super) struct Rebuilt {
     ids: Vec<String>,
-    codes: Codes,
     /// Lengths before normalising; zeros where the metric does not normalise.
     lengths: Vec<f32>,
     elements: Elements,
@@ -29,12 +28,11 @@ pub(super) struct Rebuilt {
 }
 
 impl Rebuilt {
-    /// Room for all records of a snapshot, in memory and in `folder`.
+    /// Room for all records of a snapshot in `folder`.
     pub fn new(snapshot: &Snapshot, folder: &Path, dimension: usize) -> Result<Rebuilt> {
         let count = snapshot.count as usize;
         Ok(Rebuilt {
             ids: Vec::with_capacity(count),
-            codes: Codes::zeroed(count, dimension)?,
             lengths: Vec::with_capacity(count),
             elements: Elements::open(folder, snapshot.count, dimension, snapshot.graph_settings())?,
             cosine: snapshot.entry.settings.metric == Metric::Cosine,
@@ -43,25 +41,24 @@ impl Rebuilt {
 
     /// Sends the records in the index through `pass`, as they lie there, from several threads at once.
     pub fn take_index(&mut self, snapshot: &Snapshot, pass: &dyn Pass, context: &Context<'_>) -> Result<()> {
-        let Rebuilt { codes, elements, cosine, .. } = self;
+        let Rebuilt { elements, cosine, .. } = self;
         let Some(index) = snapshot.index() else { return Ok(()) };
         let mut blocks = Vec::new();
-        let (mut rest, mut row) = (codes.part(), 0);
+        let mut row = 0;
         for (first, count) in index.blocks() {
             let live = (first..first + count).filter(|element| snapshot.is_live(*element)).count();
-            let (place, others) = rest.split_at(live).ok_or_else(too_many)?;
-            blocks.push((first, count, row, place));
-            (rest, row) = (others, row + live);
+            blocks.push((first, count, row));
+            row += live;
         }
         let parts: Vec<_> = blocks
             .into_par_iter()
-            .map_init(Vec::new, |buffer, (first, count, row, place)| {
+            .map_init(Vec::new, |buffer, (first, count, row)| {
                 context.check()?;
                 let batch = Block::read(snapshot, index, first, count, buffer)?.batch;
                 let mut new = pass.vectors(&batch)?;
                 source::expect_shape(&new, batch.ids.len(), elements.dimension())?;
                 let lengths = as_in_index(*cosine, &batch.ids, &mut new)?;
-                put(new.view(), place, (elements, row))?;
+                elements.put(row, new.view())?;
                 context.progress.advance(batch.ids.len() as u64);
                 Ok((batch.ids, lengths))
             })
@@ -115,11 +112,7 @@ impl Rebuilt {
 
     /// Puts vectors, which are as the index wants them, behind those that are there.
     fn append(&mut self, ids: Vec<String>, vectors: ArrayView2<'_, f32>, lengths: Vec<f32>) -> Result<()> {
-        let Rebuilt { codes, elements, .. } = self;
-        let first = self.ids.len();
-        let rest = codes.part().split_at(first).and_then(|(_, rest)| rest.split_at(ids.len()));
-        let (place, _) = rest.ok_or_else(too_many)?;
-        put(vectors, place, (elements, first))?;
+        self.elements.put(self.ids.len(), vectors)?;
         self.ids.extend(ids);
         self.lengths.extend(lengths);
         Ok(())
@@ -131,8 +124,9 @@ impl Rebuilt {
         let (m, ef_construction) = snapshot.graph_settings();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let params = hnsw::Params { m, ef_construction, seed: context.seed, threads };
+        let codes = self.elements.codes()?;
         context.progress.start("building the index", Some(self.ids.len() as u64), "records");
-        let graph = hnsw::build_coded(&self.codes, index::distance(metric), &params, context);
+        let graph = hnsw::build_coded(&codes, index::distance(metric), &params, context);
         context.progress.finish();
         let lengths = if self.cosine { &self.lengths[..] } else { &[] };
         self.elements.finish(&graph?, lengths, &self.ids, form)
@@ -142,20 +136,4 @@ impl Rebuilt {
 /// Makes new vectors of what the index wants; returns their lengths before.
 fn as_in_index(cosine: bool, ids: &[String], new: &mut Array2<f32>) -> Result<Vec<f32>> {
     ids.iter().zip(source::rows(new)?).map(|(id, row)| source::into_index(cosine, id, row)).collect()
-}
-
-/// Puts vectors where they belong: coded into `place`, as they are into the file from a row on.
-fn put(
-    vectors: ArrayView2<'_, f32>,
-    mut place: CodesPart<'_>,
-    (elements, first): (&Elements, usize),
-) -> Result<()> {
-    for (at, row) in vectors.outer_iter().enumerate() {
-        place.put(at, row.to_slice().unwrap_or_default());
-    }
-    elements.put(first, vectors)
-}
-
-fn too_many() -> Error {
-    Error::new(Kind::Internal, "more new vectors than records")
 }
