@@ -41,10 +41,12 @@ fn main() -> Result<()> {
             let fitted = fit(method, &pairs, &FitOptions::default(), &context)?;
             let seconds = start.elapsed().as_secs_f64();
             let mut out = Array2::zeros((source.nrows(), pairs.dimensions().1));
+            let start = Instant::now();
             fitted.kind.apply_into(source.view(), out.view_mut())?;
+            let apply_seconds = start.elapsed().as_secs_f64();
             write(output, &out)?;
             let outcome = serde_json::json!({
-                "method": method, "pairs": pairs.len(), "seconds": seconds, "lambda": fitted.lambda, "notes": fitted.notes,
+                "method": method, "pairs": pairs.len(), "seconds": seconds, "apply_seconds": apply_seconds, "lambda": fitted.lambda, "notes": fitted.notes,
             });
             println!("{outcome}");
         }

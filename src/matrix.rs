@@ -7,6 +7,8 @@ use std::ops::AddAssign;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
 
+use faer::linalg::solvers::{DenseSolveCore, Solve};
+
 use crate::error::{Error, Kind, Result};
 use crate::simd;
 
@@ -225,13 +227,46 @@ pub fn symmetric_eigen(a: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f6
     ))
 }
 
+/// Thin singular value decomposition `a = U S Vᵀ`: U (rows x k), the values, largest first, and V (columns x k).
+///
+/// # Errors
+/// [`Kind::Internal`] if the decomposition does not converge.
+pub fn singular(a: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
+    let svd = to_faer(a)
+        .thin_svd()
+        .map_err(|_| Error::new(Kind::Internal, "the singular value decomposition did not converge"))?;
+    let values = svd.S().column_vector();
+    Ok((from_faer(svd.U()), Array1::from_shape_fn(values.nrows(), |i| values[i]), from_faer(svd.V())))
+}
+
+/// `a` of a positive definite matrix: what solves `A X = B`.
+pub struct Cholesky(faer::linalg::solvers::Llt<f32>);
+
+impl Cholesky {
+    /// Decomposes `a`, of which the lower half is read; `None` if it is not positive definite.
+    pub fn of(a: ArrayView2<'_, f32>) -> Option<Cholesky> {
+        to_faer(a).llt(faer::Side::Lower).ok().map(Cholesky)
+    }
+
+    /// X of `A X = B` (n x m).
+    pub fn solve(&self, b: ArrayView2<'_, f32>) -> Array2<f32> {
+        from_faer(self.0.solve(to_faer(b)).as_ref())
+    }
+
+    /// The diagonal of A⁻¹.
+    pub fn inverse_diagonal(&self) -> Array1<f32> {
+        let inverse = self.0.inverse();
+        Array1::from_shape_fn(inverse.nrows(), |i| inverse[(i, i)])
+    }
+}
+
 /// A copy as a `faer` matrix.
-pub fn to_faer(a: ArrayView2<'_, f64>) -> faer::Mat<f64> {
+pub fn to_faer<T: Copy>(a: ArrayView2<'_, T>) -> faer::Mat<T> {
     faer::Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)])
 }
 
 /// A copy of a `faer` matrix.
-pub fn from_faer(a: faer::MatRef<'_, f64>) -> Array2<f64> {
+pub fn from_faer<T: Copy>(a: faer::MatRef<'_, T>) -> Array2<T> {
     Array2::from_shape_fn((a.nrows(), a.ncols()), |(i, j)| a[(i, j)])
 }
 

@@ -1,6 +1,8 @@
 //! The affine kind: `y = W (x - source mean) + bias`.
 
-use ndarray::{Array1, Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, Dimension, Ix1, Ix2};
+use ndarray::{
+    Array1, Array2, ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut2, Dimension, Ix1, Ix2,
+};
 
 use super::kind::{Kind, Tensors};
 use crate::error::{self, Error, Result};
@@ -55,17 +57,26 @@ impl Affine {
         self.weight.view()
     }
 
+    /// The mean of the source vectors.
+    pub(super) fn source_mean(&self) -> ArrayView1<'_, f32> {
+        self.source_mean.view()
+    }
+
     pub(super) fn load(mut tensors: Tensors) -> Result<Box<dyn Kind>> {
-        let weight = take::<Ix2>(&mut tensors, "weight")?;
-        let source_mean = take::<Ix1>(&mut tensors, "source_mean")?;
-        let target_mean = take::<Ix1>(&mut tensors, "target_mean")?;
+        Ok(Box::new(Affine::of(&mut tensors)?))
+    }
+
+    /// The map that [`Affine::TENSORS`] describe, which are taken out.
+    pub(super) fn of(tensors: &mut Tensors) -> Result<Self> {
+        let weight = take::<Ix2>(tensors, "weight")?;
+        let source_mean = take::<Ix1>(tensors, "source_mean")?;
+        let target_mean = take::<Ix1>(tensors, "target_mean")?;
         Affine::new(weight, source_mean, target_mean)
-            .map(|affine| Box::new(affine) as Box<dyn Kind>)
             .map_err(|e| Error::new(error::Kind::Damaged, e.message()))
     }
 }
 
-fn take<D: Dimension>(tensors: &mut Tensors, name: &str) -> Result<ndarray::Array<f32, D>> {
+pub(super) fn take<D: Dimension>(tensors: &mut Tensors, name: &str) -> Result<ndarray::Array<f32, D>> {
     let tensor: ArrayD<f32> = tensors
         .remove(name)
         .ok_or_else(|| Error::new(error::Kind::Damaged, format!("tensor `{name}` is missing")))?;

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2};
 
 use super::affine::Affine;
+use super::kernel::Kernel;
 use crate::error::Result;
 
 /// A fitted map from one space to another. Pure, deterministic, thread-safe.
@@ -40,4 +41,7 @@ pub struct Loader {
 }
 
 /// Every kind of projection that a file can hold.
-pub const KINDS: &[Loader] = &[Loader { name: Affine::NAME, tensors: Affine::TENSORS, load: Affine::load }];
+pub const KINDS: &[Loader] = &[
+    Loader { name: Affine::NAME, tensors: Affine::TENSORS, load: Affine::load },
+    Loader { name: Kernel::NAME, tensors: Kernel::TENSORS, load: Kernel::load },
+];

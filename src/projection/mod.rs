@@ -3,9 +3,11 @@
 //! A *kind* is what is applied ([`kind::KINDS`]), a *method* is how it was found ([`fit::METHODS`]).
 
 mod affine;
+mod centres;
 mod file;
 pub mod fit;
 mod header;
+mod kernel;
 pub mod kind;
 mod pairs;
 

@@ -40,8 +40,7 @@ impl Shrunk<'_> {
     pub(super) fn restore(&self, weight: Array2<f64>) -> Result<Array2<f64>> {
         let (directions, variances) = self.directions()?;
         let Some(&first) = variances.first() else { return Ok(weight) };
-        let power = (self.explained - 1.0) / 8.0;
-        let gains = variances.mapv(|e| (e / first).powf(power));
+        let gains = gains(variances.view(), first, self.explained);
         // E_jᵀ Pᵀ Y E_j for each direction: how far the predictions P run with the targets.
         let squares = matrix::times_transposed(self.products, directions.t())?.mapv(|v| v * v);
         let common = squares.t().dot(&self.values.mapv(|s| 1.0 / (s + self.lambda)));
@@ -73,6 +72,50 @@ impl Shrunk<'_> {
         }
         let directions = matrix::times_transposed(b.t(), vectors.t())? / &variances.mapv(f64::sqrt);
         Ok((directions, variances))
+    }
+}
+
+/// σ^(a - 1) for each e = σ², relative to the first.
+fn gains(variances: ArrayView1<'_, f64>, first: f64, explained: f64) -> Array1<f64> {
+    variances.mapv(|e| (e / first).max(FLOOR).powf((explained - 1.0) / 8.0))
+}
+
+/// The same for predictions of any kind, known at rows that were left out.
+pub(super) struct Restored {
+    /// What predictions are to be multiplied by, target x target.
+    pub map: Array2<f32>,
+    /// What is to be added then.
+    pub shift: Array1<f32>,
+    /// Share of the target's variance that leave-one-out predicts, 0 to 1.
+    pub explained: f64,
+}
+
+impl Restored {
+    /// By predictions of left-out rows and their true values (n x target), which have no mean.
+    pub(super) fn of(left_out: ArrayView2<'_, f32>, y: ArrayView2<'_, f32>) -> Result<Restored> {
+        let n = y.nrows() as f64;
+        let squares = |a: &Array2<f32>| a.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+        let apart = squares(&y.to_owned()) * (n / (n - 1.0)).powi(2);
+        let explained = 1.0 - squares(&(&y - &left_out)) / apart;
+        let explained = if explained.is_finite() { explained.clamp(0.0, 1.0) } else { 0.0 };
+
+        let mean = matrix::column_means(left_out);
+        let rows = matrix::centred(left_out, mean.view());
+        let gram = matrix::times_transposed(rows.t(), rows.t())?;
+        let (variances, directions) = matrix::symmetric_eigen(gram.view())?;
+        let first = variances.first().copied().unwrap_or(0.0);
+        if first.is_nan() || first <= 0.0 {
+            let (map, shift) = (Array2::eye(y.ncols()), Array1::zeros(y.ncols()));
+            return Ok(Restored { map, shift, explained });
+        }
+        let gains = gains(variances.view(), first, explained);
+        let map = matrix::times_transposed((&directions * &gains).view(), directions.view())?;
+        let raised = matrix::times_transposed(rows.view(), map.view())?;
+        let common: f64 = raised.iter().zip(y).map(|(p, y)| p * f64::from(*y)).sum();
+        let scale = common / raised.iter().map(|p| p * p).sum::<f64>();
+        let map = map * if scale.is_finite() && scale > 0.0 { scale } else { 1.0 };
+        let shift = &mean - &map.dot(&mean);
+        Ok(Restored { map: map.mapv(|v| v as f32), shift: shift.mapv(|v| v as f32), explained })
     }
 }
 

@@ -2,7 +2,11 @@
 
 mod contrast;
 mod gradient;
+mod kernel;
+mod low_rank;
+mod procrustes;
 mod ridge;
+mod spectrum;
 
 use candle_core::Device;
 
@@ -74,9 +78,29 @@ pub const METHODS: &[Method] = &[
         fit: ridge::fit_with_contrast,
     },
     Method {
+        name: "kernel",
+        about: "ridge and what near pairs have in common: better with every pair, slower to apply",
+        fit: kernel::fit,
+    },
+    Method {
         name: "ridge",
         about: "linear map in closed form; penalty by exact leave-one-out",
         fit: ridge::fit,
+    },
+    Method {
+        name: "procrustes",
+        about: "rotation with one scale, in closed form: the map for few pairs",
+        fit: procrustes::fit,
+    },
+    Method {
+        name: "pulled",
+        about: "ridge that is pulled towards the rotation instead of towards nothing",
+        fit: procrustes::fit_pulled,
+    },
+    Method {
+        name: "low-rank",
+        about: "ridge without the directions that leave-one-out does not confirm",
+        fit: low_rank::fit,
     },
     Method {
         name: "gradient",

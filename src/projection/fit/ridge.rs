@@ -1,20 +1,14 @@
-//! Ridge regression in closed form, penalty chosen by exact leave-one-out over one decomposition.
-//!
-//! Hoerl and Kennard (1970); leave-one-out in closed form: Allen's PRESS (1974), e_i = r_i / (1 - h_ii).
-//! The intercept is not penalised, so both sides are centred and the hat matrix gains 1/n.
+//! Ridge regression (Hoerl and Kennard, 1970) in closed form, penalty chosen by exact leave-one-out.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
+use ndarray::{Array1, Array2, ArrayView2};
 
 use super::contrast::{RELIEF, Shrunk};
+use super::spectrum::{Centred, Spectrum};
 use super::{FitOptions, Fitted};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
-use crate::matrix;
 use crate::projection::affine::Affine;
 use crate::projection::pairs::Pairs;
-
-/// Penalties that are tried: 13 steps of half a decade around a tenth of the mean eigenvalue of the Gram matrix.
-const GRID: std::ops::RangeInclusive<i32> = -6..=6;
 
 /// The map of least squared error.
 pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
@@ -31,152 +25,63 @@ pub(super) fn fit_with_contrast(
 }
 
 fn solve(pairs: &Pairs, options: &FitOptions, context: &Context<'_>, contrast: bool) -> Result<Fitted> {
-    let means = (matrix::column_means(pairs.source().view()), matrix::column_means(pairs.target().view()));
-    let x = matrix::centred(pairs.source().view(), means.0.view());
-    let y = matrix::centred(pairs.target().view(), means.1.view());
-    let spectrum = Spectrum::new(x.view(), y.view())?;
+    let Centred { source, target, source_mean, target_mean } = Centred::of(pairs);
+    let spectrum = Spectrum::new(source.view(), target.view())?;
     context.check()?;
     let mut notes = Vec::new();
-    let lambda = match options.lambda {
-        Some(lambda) if lambda.is_finite() && lambda > 0.0 => lambda,
-        Some(lambda) => {
-            return Err(Error::new(
-                error::Kind::Usage,
-                format!("a ridge penalty of {lambda} makes no sense, a number above 0 is wanted"),
-            ));
-        }
-        None => {
-            let (lambda, at_edge) = spectrum.best_penalty(y.view(), context)?;
-            if at_edge {
-                notes.push("the best ridge penalty is at the edge of the grid".to_owned());
-            }
-            if contrast { lambda * RELIEF } else { lambda }
-        }
-    };
-    let mut weight = spectrum.weight(x.view(), lambda)?;
+    let mut lambda = penalty(&spectrum, target.view(), options, context, &mut notes)?;
+    if contrast && options.lambda.is_none() {
+        lambda *= RELIEF;
+    }
+    let mut weight = spectrum.weight(source.view(), lambda)?;
     if contrast {
-        let explained = spectrum.explained(y.view(), lambda)?;
+        let explained = spectrum.explained(target.view(), lambda)?;
         let (values, products) = (spectrum.values.view(), spectrum.products.view());
         weight = Shrunk { values, products, lambda, explained }.restore(weight)?;
         notes.push(format!("leave-one-out explains {:.0} % of the target's variance", 100.0 * explained));
     }
-    let narrow = |a: Array1<f64>| a.mapv(|v| v as f32);
-    let affine = Affine::new(weight.mapv(|v| v as f32), narrow(means.0), narrow(means.1))?;
-    Ok(Fitted { kind: Box::new(affine), lambda: Some(lambda), notes })
+    affine(weight, source_mean, target_mean, Some(lambda), notes)
 }
 
-/// One decomposition that serves every penalty: X = U S^(1/2) Vᵀ of the centred source rows, from the
-/// eigenvectors of whichever Gram matrix is smaller.
-struct Spectrum {
-    /// Eigenvalues s of the Gram matrix, none negative.
-    values: Array1<f64>,
-    /// V (d x d) if the rows are no fewer than the components, else U (n x n).
-    vectors: Array2<f64>,
-    primal: bool,
-    /// Z = X V = U S^(1/2), n x r.
-    scores: Array2<f64>,
-    /// Zᵀ Y, r x target.
-    products: Array2<f64>,
-    mean_value: f64,
-}
-
-impl Spectrum {
-    fn new(x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> Result<Self> {
-        let (n, d) = x.dim();
-        let primal = n >= d;
-        let side = if primal { x.reversed_axes() } else { x };
-        let gram = matrix::times_transposed(side, side)?;
-        let (mut values, vectors) = matrix::symmetric_eigen(gram.view())?;
-        values.mapv_inplace(|v| v.max(0.0));
-        let mean_value = values.mean().unwrap_or(0.0);
-        if !(mean_value.is_finite() && mean_value > 0.0) {
-            return Err(Error::new(
-                error::Kind::Refused,
-                format!(
-                    "the {n} source vectors of the training pairs are all equal, nothing can be learnt from them"
-                ),
-            ));
-        }
-        let scores = if primal {
-            matrix::times_transposed(x, vectors.t())?
-        } else {
-            &vectors * &values.mapv(f64::sqrt)
-        };
-        let products = matrix::times_transposed(scores.t(), y.t())?;
-        Ok(Spectrum { values, vectors, primal, scores, products, mean_value })
-    }
-
-    /// The penalty of least leave-one-out error: the grid, then two points around its best.
-    /// Also whether the best lies at the edge of the grid.
-    fn best_penalty(&self, y: ArrayView2<'_, f64>, context: &Context<'_>) -> Result<(f64, bool)> {
-        let penalty = |step: f64| 0.1 * self.mean_value * 10f64.powf(step / 2.0);
-        let mut best = (f64::INFINITY, 0.0);
-        let try_step = |step: f64, best: &mut (f64, f64)| -> Result<()> {
-            context.check()?;
-            let error = self.leave_one_out(y, penalty(step))?;
-            if error < best.0 {
-                *best = (error, step);
+/// The penalty that the user names, or that of least leave-one-out error.
+pub(super) fn penalty(
+    spectrum: &Spectrum,
+    target: ArrayView2<'_, f64>,
+    options: &FitOptions,
+    context: &Context<'_>,
+    notes: &mut Vec<String>,
+) -> Result<f64> {
+    match options.lambda {
+        Some(lambda) if lambda.is_finite() && lambda > 0.0 => Ok(lambda),
+        Some(lambda) => Err(Error::new(
+            error::Kind::Usage,
+            format!("a ridge penalty of {lambda} makes no sense, a number above 0 is wanted"),
+        )),
+        None => {
+            let (lambda, at_edge) = spectrum.best_penalty(target, context)?;
+            if at_edge {
+                notes.push("the best ridge penalty is at the edge of the grid".to_owned());
             }
-            Ok(())
-        };
-        for step in GRID {
-            try_step(f64::from(step), &mut best)?;
+            Ok(lambda)
         }
-        let coarse = best.1;
-        let at_edge = coarse == f64::from(*GRID.start()) || coarse == f64::from(*GRID.end());
-        for step in [coarse - 0.5, coarse + 0.5] {
-            try_step(step, &mut best)?;
-        }
-        Ok((penalty(best.1), at_edge))
     }
+}
 
-    /// Sum over rows and target components of the squared error that each row would have if it had been left
-    /// out: r_i / (1 - h_ii) with h_ii = 1/n + Σ_k Z_ik² / (s_k + λ).
-    ///
-    /// The predictions are multiplied in f32: both factors are scaled by (s + λ)^(-1/2), so that no term
-    /// is larger than its row of `y`. Everything before and after is f64.
-    fn leave_one_out(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<f64> {
-        let n = self.scores.nrows();
-        let scale = self.values.mapv(|s| (s + lambda).sqrt().recip());
-        let left = &self.scores * &scale;
-        let right = &self.products.t() * &scale;
-        let leverage = left.map_axis(Axis(1), |row| 1.0 / n as f64 + row.dot(&row));
-        let predicted =
-            matrix::times_transposed(left.mapv(|v| v as f32).view(), right.mapv(|v| v as f32).view())?;
-        let errors = Zip::from(predicted.rows()).and(y.rows()).and(&leverage).map_collect(|p, y, h| {
-            let squared: f64 = p.iter().zip(y).map(|(p, y)| (y - f64::from(*p)).powi(2)).sum();
-            squared / (1.0 - h).max(1e-9).powi(2)
-        });
-        Ok(errors.sum())
-    }
-
-    /// Share of the variance of `y` that leave-one-out explains, 0 to 1. A row left out is held against the mean
-    /// of the others, from which it lies n / (n - 1) times as far as from the mean of all.
-    fn explained(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<f64> {
-        let n = y.nrows() as f64;
-        let total = y.iter().map(|v| v * v).sum::<f64>() * (n / (n - 1.0)).powi(2);
-        let share = 1.0 - self.leave_one_out(y, lambda)? / total;
-        Ok(if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 })
-    }
-
-    /// W, target x source: (V (S + λ)⁻¹ Zᵀ Y)ᵀ, or (Xᵀ U S^(-1/2) (S + λ)⁻¹ Zᵀ Y)ᵀ if the rows are fewer.
-    fn weight(&self, x: ArrayView2<'_, f64>, lambda: f64) -> Result<Array2<f64>> {
-        let floor = self.mean_value * 1e-12;
-        let shrink = self.values.mapv(|s| match self.primal {
-            true => 1.0 / (s + lambda),
-            false if s > floor => 1.0 / (s.sqrt() * (s + lambda)),
-            false => 0.0,
-        });
-        let right = &self.products.t() * &shrink;
-        let inner = matrix::times_transposed(right.view(), self.vectors.view())?;
-        if self.primal { Ok(inner) } else { matrix::times_transposed(inner.view(), x.t()) }
-    }
+/// The affine map of `weight` (target x source) between the means.
+pub(super) fn affine(
+    weight: Array2<f64>,
+    source_mean: Array1<f64>,
+    target_mean: Array1<f64>,
+    lambda: Option<f64>,
+    notes: Vec<String>,
+) -> Result<Fitted> {
+    let narrow = |a: Array1<f64>| a.mapv(|v| v as f32);
+    let affine = Affine::new(weight.mapv(|v| v as f32), narrow(source_mean), narrow(target_mean))?;
+    Ok(Fitted { kind: Box::new(affine), lambda, notes })
 }
 
 #[cfg(test)]
 mod tests {
-    use faer::linalg::solvers::Solve;
-
     use super::*;
     use crate::context::testing::context;
     use crate::random;
@@ -190,83 +95,6 @@ mod tests {
         let x = noise(n, d, 1);
         let y = x.dot(&noise(d, m, 2)) + noise(n, m, 3) * 0.5 + 2.0;
         Pairs::new((0..n).map(|i| i.to_string()).collect(), x, y).unwrap()
-    }
-
-    /// Ridge with an intercept straight from the normal equations, one row predicted from all others.
-    fn left_out(pairs: &Pairs, i: usize, lambda: f64) -> Array1<f64> {
-        let keep: Vec<usize> = (0..pairs.len()).filter(|&j| j != i).collect();
-        let rest = pairs.select(&keep);
-        let (mx, my) =
-            (matrix::column_means(rest.source().view()), matrix::column_means(rest.target().view()));
-        let x = matrix::centred(rest.source().view(), mx.view());
-        let y = matrix::centred(rest.target().view(), my.view());
-        let gram = x.t().dot(&x) + Array2::<f64>::eye(x.ncols()) * lambda;
-        let solution =
-            matrix::to_faer(gram.view()).partial_piv_lu().solve(matrix::to_faer(x.t().dot(&y).view()));
-        let row = pairs.source().row(i).mapv(f64::from) - mx;
-        row.dot(&matrix::from_faer(solution.as_ref())) + my
-    }
-
-    fn spectrum(pairs: &Pairs) -> (Spectrum, Array2<f64>, Array2<f64>) {
-        let x = matrix::centred(pairs.source().view(), matrix::column_means(pairs.source().view()).view());
-        let y = matrix::centred(pairs.target().view(), matrix::column_means(pairs.target().view()).view());
-        (Spectrum::new(x.view(), y.view()).unwrap(), x, y)
-    }
-
-    #[test]
-    fn leave_one_out_equals_leaving_each_row_out() {
-        let mut most = 0.0f64;
-        for (n, d) in [(12, 5), (6, 10)] {
-            let pairs = pairs(n, d, 3);
-            let (spectrum, _, y) = spectrum(&pairs);
-            for lambda in [0.01, 0.3, 20.0] {
-                let brute: f64 = (0..n)
-                    .map(|i| {
-                        let error = pairs.target().row(i).mapv(f64::from) - left_out(&pairs, i, lambda);
-                        error.dot(&error)
-                    })
-                    .sum();
-                let found = spectrum.leave_one_out(y.view(), lambda).unwrap();
-                assert!(
-                    (found / brute - 1.0).abs() < 1e-4,
-                    "n {n} d {d} lambda {lambda}: {found} for {brute}"
-                );
-                let others = |i: usize| (0..n).filter(move |&j| j != i);
-                let apart: f64 = (0..n)
-                    .map(|i| {
-                        let sum = others(i).fold(Array1::<f64>::zeros(3), |sum, j| sum + y.row(j));
-                        (&y.row(i) - sum / (n - 1) as f64).mapv(|v| v * v).sum()
-                    })
-                    .sum();
-                let share = (1.0 - brute / apart).clamp(0.0, 1.0);
-                assert!((spectrum.explained(y.view(), lambda).unwrap() - share).abs() < 1e-4);
-                most = most.max(share);
-            }
-        }
-        assert!(most > 0.1, "the share is tested where it is not cut off at 0");
-    }
-
-    #[test]
-    fn weights_solve_the_normal_equations_for_many_and_for_few_rows() {
-        for (n, d) in [(40, 5), (7, 10)] {
-            let (spectrum, x, y) = spectrum(&pairs(n, d, 4));
-            let weight = spectrum.weight(x.view(), 0.7).unwrap();
-            let left = (x.t().dot(&x) + Array2::<f64>::eye(d) * 0.7).dot(&weight.t());
-            let difference = (left - x.t().dot(&y)).mapv(f64::abs);
-            assert!(difference.iter().all(|v| *v < 1e-9), "n {n} d {d}");
-        }
-    }
-
-    #[test]
-    fn the_chosen_penalty_is_no_worse_than_any_of_the_grid() {
-        let pairs = pairs(60, 8, 3);
-        let (spectrum, _, y) = spectrum(&pairs);
-        let (best, _) = spectrum.best_penalty(y.view(), &context()).unwrap();
-        let least = spectrum.leave_one_out(y.view(), best).unwrap();
-        for step in GRID {
-            let other = 0.1 * spectrum.mean_value * 10f64.powf(f64::from(step) / 2.0);
-            assert!(least <= spectrum.leave_one_out(y.view(), other).unwrap());
-        }
     }
 
     #[test]
@@ -285,11 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_learnt_from_equal_rows_or_a_senseless_penalty() {
-        let (x, y) = (Array2::from_elem((5, 3), 0.5f32), noise(5, 2, 1));
-        let (centred, means) = (x.mapv(|v| f64::from(v) - 0.5), y.mapv(f64::from));
-        let Err(error) = Spectrum::new(centred.view(), means.view()) else { panic!("equal rows") };
-        assert_eq!(error.kind(), error::Kind::Refused);
+    fn a_senseless_penalty_is_refused() {
         for lambda in [0.0, -1.0, f64::NAN] {
             let options = FitOptions { lambda: Some(lambda), ..FitOptions::default() };
             assert_eq!(fit(&pairs(9, 2, 2), &options, &context()).unwrap_err().kind(), error::Kind::Usage);
