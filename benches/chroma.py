@@ -184,7 +184,7 @@ def train(a, work):
     shutil.rmtree(folder, ignore_errors=True)
     run([a.embedport, "train", "--source-vectors", os.path.join(work, "source.npy"),
          "--target-vectors", os.path.join(work, "target.npy"), "--source-model", a.source_model,
-         "--target-model", a.target_model, "--output-dir", folder,
+         "--target-model", a.target_model, "--method", "contrast", "--output-dir", folder,
          "--registry", os.path.join(folder, "registry.json")])
     return trained(work)
 

@@ -23,15 +23,39 @@ pub fn neighbour_overlap(
     target: ArrayView2<'_, f32>,
     k: usize,
 ) -> Result<Option<Vec<f64>>> {
+    overlap(predicted, predicted, target, k)
+}
+
+/// As [`neighbour_overlap`], asked by the rows of `target` themselves: which share of the `k` rows of `target` nearest
+/// to a row is among the `k` rows of `predicted` nearest to it. So a collection is asked after a migration.
+///
+/// # Errors
+/// [`Mismatch`](crate::error::Kind::Mismatch) if the shapes differ.
+pub fn native_overlap(
+    predicted: ArrayView2<'_, f32>,
+    target: ArrayView2<'_, f32>,
+    k: usize,
+) -> Result<Option<Vec<f64>>> {
+    overlap(target, predicted, target, k)
+}
+
+/// Which share of the rows of `target` nearest to its row is among those of `predicted` nearest to that of `asking`.
+fn overlap(
+    asking: ArrayView2<'_, f32>,
+    predicted: ArrayView2<'_, f32>,
+    target: ArrayView2<'_, f32>,
+    k: usize,
+) -> Result<Option<Vec<f64>>> {
     let n = target.nrows();
     if k == 0 || n <= k + 1 || predicted.nrows() != n {
         return Ok(None);
     }
+    let asking = matrix::normalised(asking);
     let (predicted, target) = (matrix::normalised(predicted), matrix::normalised(target));
     let mut shares = Vec::with_capacity(n);
     for first in (0..n).step_by(BLOCK) {
         let rows = s![first..(first + BLOCK).min(n), ..];
-        let ours = matrix::times_transposed(predicted.slice(rows), predicted.view())?;
+        let ours = matrix::times_transposed(asking.slice(rows), predicted.view())?;
         let true_ones = matrix::times_transposed(target.slice(rows), target.view())?;
         let block: Vec<f64> = ours
             .axis_iter(Axis(0))
@@ -126,6 +150,17 @@ mod tests {
         // Row 0: {1, 2} against {1, 3}; row 1: {0, 2} against {0, 3}; row 3: {4, 2} against {4, 2};
         // row 4: {3, 2} against {2, 3}.
         assert_eq!(shares, [0.5, 0.5, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn true_rows_ask_among_predicted_ones() {
+        let target = at(&[0.0, 10.0, 21.0, 60.0, 75.0]);
+        assert_eq!(native_overlap(target.view(), target.view(), 2).unwrap().unwrap(), [1.0; 5]);
+        // All but row 2 stay. Row 0 looks for {1, 2} and finds {1, 3}, row 1 for {0, 2} and {0, 3}; row 3 looks for
+        // {4, 2} and finds both; row 4 for {3, 2} likewise; row 2, at 21 degrees, for {1, 0} and finds both.
+        let moved = at(&[0.0, 10.0, 80.0, 60.0, 75.0]);
+        let shares = native_overlap(moved.view(), target.view(), 2).unwrap().unwrap();
+        assert_eq!(shares, [0.5, 0.5, 1.0, 1.0, 1.0]);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::kind::{Kind, Tensors};
 use crate::error::{self, Error, Result};
 use crate::{matrix, simd};
 
-/// Rows that are mapped at once: what they need of the centres then stays in the cache.
-const ROWS: usize = 128;
+/// Rows that are mapped at once: the more, the more often a block of centres serves while it is in the cache.
+const ROWS: usize = 1024;
 
 /// `y = W c + target mean + |c| Σ φ(cos(c, z_j)) a_j` with `c = x - source mean`, over the centres z_j near c.
 #[derive(Clone, Debug)]
@@ -124,7 +124,8 @@ impl Kind for Kernel {
 
     fn apply_into(&self, x: ArrayView2<'_, f32>, mut out: ArrayViewMut2<'_, f32>) -> Result<()> {
         self.affine.apply_into(x, out.view_mut())?;
-        let (x, out) = (x.axis_chunks_iter(Axis(0), ROWS), out.axis_chunks_iter_mut(Axis(0), ROWS));
+        let size = x.nrows().div_ceil(rayon::current_num_threads()).clamp(1, ROWS);
+        let (x, out) = (x.axis_chunks_iter(Axis(0), size), out.axis_chunks_iter_mut(Axis(0), size));
         x.into_par_iter().zip(out.into_par_iter()).try_for_each(|(x, mut out)| {
             if out.is_standard_layout() {
                 return self.add(x, out);

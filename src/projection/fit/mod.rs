@@ -1,5 +1,6 @@
 //! How projections are found: one method per file, all listed in [`METHODS`].
 
+mod auto;
 mod contrast;
 mod gradient;
 mod kernel;
@@ -66,12 +67,16 @@ pub struct Method {
     pub fit: fn(&Pairs, &FitOptions, &Context<'_>) -> Result<Fitted>,
 }
 
-/// The method that is used where none is named: it kept more of the target model's neighbours and of nDCG@10
-/// than plain ridge on nearly every pair of spaces that was measured (`benches/retrieval.py`).
-pub const DEFAULT_METHOD: &str = "contrast";
+/// The method that is used where none is named.
+pub const DEFAULT_METHOD: &str = "auto";
 
 /// Every method, the default first.
 pub const METHODS: &[Method] = &[
+    Method {
+        name: "auto",
+        about: "the one of ridge, contrast and kernel that finds most neighbours at rows left out",
+        fit: auto::fit,
+    },
     Method {
         name: "contrast",
         about: "ridge with the contrast of its predictions restored: better neighbours, slightly larger errors",

@@ -1,0 +1,150 @@
+//! Several methods, and the one that finds most of the target model's neighbours at rows that it did not see.
+//!
+//! Every row is predicted once by a map that was fitted without it (cross-fitting), so no row is wasted and none flatters.
+//! The predictions of a method are judged together, as a collection is asked after a migration: the true vector of each row
+//! looks for its 10 nearest among them. Ridge is taken unless another beats it by more than the 95 % interval of their
+//! paired difference.
+
+use ndarray::{Array2, Axis};
+
+use super::{FitOptions, Fitted, METHODS, Method};
+use crate::context::Context;
+use crate::error::{self, Error, Result};
+use crate::measure::{bootstrap, overlap};
+use crate::projection::pairs::Pairs;
+use crate::random;
+
+/// What every other method has to beat.
+const BASE: &str = "ridge";
+/// What it is compared with: no method that was slower here was ever better.
+const RIVALS: [&str; 2] = ["contrast", "kernel"];
+/// Nearest rows that are compared.
+const K: usize = 10;
+/// Rows that are looked at, at most.
+const MOST_ROWS: usize = 3000;
+/// Rows up to which there are five parts; of more rows three tell enough.
+const FEW_ROWS: usize = 1500;
+
+/// A method, and the share of its native neighbours that each row finds.
+struct Rung {
+    method: &'static Method,
+    shares: Vec<f64>,
+}
+
+impl Rung {
+    fn mean(&self) -> f64 {
+        self.shares.iter().sum::<f64>() / self.shares.len().max(1) as f64
+    }
+
+    /// Whether it beats `base` on more than by chance.
+    fn beats(&self, base: &Rung, seed: u64) -> bool {
+        let gains: Vec<f64> = self.shares.iter().zip(&base.shares).map(|(a, b)| a - b).collect();
+        let interval = bootstrap::interval(gains.len(), seed, |counts| bootstrap::means(&gains, counts));
+        interval.is_some_and(|(low, _)| low > 0.0)
+    }
+}
+
+pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
+    let mut order = random::shuffled(pairs.len(), context.seed ^ 0x6175_746f);
+    order.truncate(MOST_ROWS);
+    let rows = pairs.select(&order);
+    let base = method(BASE)?;
+    if rows.len() < 4 * K {
+        let mut fitted = (base.fit)(pairs, options, context)?;
+        fitted.notes.push(format!("{} pairs are too few to compare methods, `{BASE}` was taken", rows.len()));
+        return Ok(fitted);
+    }
+    let base = Rung { method: base, shares: shares(base, &rows, options, context)? };
+    let mut rungs = Vec::new();
+    for name in RIVALS {
+        context.check()?;
+        let method = method(name)?;
+        rungs.push(Rung { method, shares: shares(method, &rows, options, context)? });
+    }
+    let best = rungs
+        .iter()
+        .filter(|rung| rung.beats(&base, context.seed))
+        .max_by(|a, b| a.mean().total_cmp(&b.mean()))
+        .unwrap_or(&base);
+    let mut fitted = (best.method.fit)(pairs, options, context)?;
+    let ladder: Vec<String> = std::iter::once(&base)
+        .chain(&rungs)
+        .map(|rung| format!("{} {:.3}", rung.method.name, rung.mean()))
+        .collect();
+    fitted.notes.insert(
+        0,
+        format!(
+            "`{}` was taken; share of the native top 10 found by {} rows among rows predicted without themselves: {}",
+            best.method.name,
+            rows.len(),
+            ladder.join(", ")
+        ),
+    );
+    Ok(fitted)
+}
+
+fn method(name: &str) -> Result<&'static Method> {
+    let unknown = || Error::new(error::Kind::Internal, format!("there is no method `{name}`"));
+    METHODS.iter().find(|method| method.name == name).ok_or_else(unknown)
+}
+
+/// The share of its native neighbours that each row finds among rows that were predicted by maps of others.
+fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Vec<f64>> {
+    let n = rows.len();
+    let parts = if n > FEW_ROWS { 3 } else { 5 };
+    let mut predicted = Array2::zeros((n, rows.dimensions().1));
+    for part in 0..parts {
+        // `rows` are in random order.
+        let (unseen, seen): (Vec<usize>, Vec<usize>) = (0..n).partition(|row| row % parts == part);
+        let fitted = (method.fit)(&rows.select(&seen), options, context)?;
+        let x = rows.source().select(Axis(0), &unseen);
+        let mut out = Array2::zeros((unseen.len(), predicted.ncols()));
+        fitted.kind.apply_into(x.view(), out.view_mut())?;
+        for (row, out) in unseen.iter().zip(out.outer_iter()) {
+            predicted.row_mut(*row).assign(&out);
+        }
+    }
+    let shares = overlap::native_overlap(predicted.view(), rows.target().view(), K)?;
+    shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::testing::context;
+
+    fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
+        let mut random = random::seeded(seed);
+        Array2::from_shape_fn((n, d), |_| random::unit(&mut random) as f32 - 0.5)
+    }
+
+    /// What was taken for `y` of `x`, as its first note says.
+    fn taken(x: Array2<f32>, y: Array2<f32>) -> String {
+        let pairs = Pairs::new((0..x.nrows()).map(|i| i.to_string()).collect(), x, y).unwrap();
+        fit(&pairs, &FitOptions::default(), &context()).unwrap().notes.remove(0)
+    }
+
+    #[test]
+    fn a_curved_relation_takes_the_kernel_and_a_straight_one_ridge() {
+        let x = noise(600, 5, 1);
+        let mut y = x.dot(&noise(5, 4, 2));
+        for (mut y, x) in y.outer_iter_mut().zip(x.outer_iter()) {
+            y[0] += 3.0 * x[0] * x[1];
+            y[1] += 3.0 * (x[2] * x[3]).abs();
+        }
+        let note = taken(x.clone(), y);
+        assert!(
+            note.starts_with("`kernel` was taken; share of the native top 10 found by 600 rows"),
+            "{note}"
+        );
+        let y = x.dot(&noise(5, 4, 2)) + noise(600, 4, 3) * 0.02;
+        let note = taken(x, y);
+        assert!(note.starts_with("`ridge` was taken"), "{note}");
+    }
+
+    #[test]
+    fn few_pairs_take_ridge_and_say_so() {
+        let note = taken(noise(39, 3, 1), noise(39, 2, 2));
+        assert_eq!(note, "39 pairs are too few to compare methods, `ridge` was taken");
+    }
+}
