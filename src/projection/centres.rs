@@ -37,7 +37,8 @@ impl Centres {
     /// [`Mismatch`](error::Kind::Mismatch) if they do not fit each other, [`Damaged`](error::Kind::Damaged) if
     /// a length or the threshold is out of range.
     pub fn new(rows: Array2<f32>, directions: Array2<f32>, threshold: f32) -> Result<Self> {
-        if rows.ncols() != directions.ncols() || directions.is_empty() || rows.is_empty() {
+        let fit = rows.ncols() == directions.ncols() && directions.nrows() <= directions.ncols();
+        if !fit || directions.is_empty() || rows.is_empty() {
             let found = format!("{:?} centres and {:?} directions do not fit", rows.dim(), directions.dim());
             return Err(Error::new(error::Kind::Mismatch, found));
         }
@@ -193,6 +194,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         assert!(Centres::new(Array2::ones((2, 3)), Array2::eye(4), 0.2).unwrap_err().is_mismatch());
         assert!(Centres::new(Array2::zeros((0, 3)), Array2::eye(3), 0.2).is_err());
+        assert!(Centres::new(Array2::ones((2, 1)), Array2::zeros((2, 1)), 0.2).unwrap_err().is_mismatch());
         for (row, threshold) in [(2.0, 0.2), (0.5, 1.0), (0.5, f32::NAN), (0.5, -0.1)] {
             assert!(Centres::new(Array2::from_elem((2, 1), row), Array2::eye(1), threshold).is_err());
         }
