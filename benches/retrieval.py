@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """What each method keeps of retrieval: real queries, embedded by the target model, asked of projected texts.
 
-    retrieval.py --fit target/release/examples/fit_pairs --data COLLECTION [--data COLLECTION ...]
+    retrieval.py --fit target/release/examples/fit_pairs --data COLLECTION [--data COLLECTION ...] [--merge]
 
 A COLLECTION folder has texts.jsonl and queries.jsonl ({"id", "text"} a line), qrels.tsv (query id, text id, grade),
-texts.SPACE.npy and queries.SPACE.npy. For each pair of spaces and number of pairs, means over --seeds splits, training texts taken
-out of the corpus: nDCG@10 as a share of what the true vectors of the target model reach; the share of the exact native
-top 10 that is found (R10); mean cosine. Needs numpy.
+texts.SPACE.npy and queries.SPACE.npy; --merge makes one collection of all. For each pair of spaces, number of pairs and
+method, means over --seeds splits, training texts taken out of the corpus: nDCG@10 as a share of what the true vectors of
+the target model reach; the share of the exact native top 10 that is found (R10); overlap@10 of 1,000 texts among
+themselves; mean cosine; seconds to fit; vectors a second to apply. Needs numpy.
 """
 import argparse
 import json
@@ -17,16 +18,41 @@ import tempfile
 import numpy as np
 
 
-def load(path):
-    return np.load(path).astype(np.float32)
+class Collection:
+    """Texts, queries and judgements of one folder or several."""
+
+    def __init__(self, folders):
+        self.name = " + ".join(os.path.basename(f.rstrip("/")) for f in folders)
+        self.folders, self.relevant = folders, {}
+        self.texts, self.queries = self.ids("texts"), self.ids("queries")
+        for number, folder in enumerate(folders):
+            for line in open(folder + "/qrels.tsv", encoding="utf-8"):
+                query, text, grade = line.rstrip("\n").split("\t")
+                self.relevant.setdefault((number, query), {})[number, text] = float(grade)
+
+    def ids(self, what):
+        return [(number, json.loads(line)["id"]) for number, folder in enumerate(self.folders)
+                for line in open("%s/%s.jsonl" % (folder, what), encoding="utf-8")]
+
+    def rows(self, what, space):
+        return np.concatenate([np.load("%s/%s.%s.npy" % (f, what, space)).astype(np.float32) for f in self.folders])
 
 
 def unit(x):
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
-def ids(path):
-    return [json.loads(line)["id"] for line in open(path, encoding="utf-8")]
+def top(queries, corpus, own=None):
+    """The ten nearest rows of the corpus, nearest first, without the query's own."""
+    similar = queries @ corpus.T
+    if own is not None:
+        similar[np.arange(len(queries)), own] = -2
+    some = np.argpartition(-similar, 10, axis=1)[:, :10]
+    return np.take_along_axis(some, np.argsort(-np.take_along_axis(similar, some, 1), 1), 1)
+
+
+def common(a, b):
+    return float(np.mean([len(set(x) & set(y)) / 10 for x, y in zip(a, b)]))
 
 
 def ndcg(top, queries, relevant, place):
@@ -44,47 +70,51 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--fit", required=True)
     p.add_argument("--data", action="append", required=True)
+    p.add_argument("--merge", action="store_true")
     p.add_argument("--spaces", action="append", metavar="SOURCE,TARGET")
-    p.add_argument("--pairs", type=int, nargs="+", default=[800, 2000, 4000])
-    p.add_argument("--seeds", type=int, default=2)
-    p.add_argument("--methods", nargs="+", default=["ridge", "contrast"])
+    p.add_argument("--pairs", type=int, nargs="+", default=[250, 1000, 2000, 5000])
+    p.add_argument("--seeds", type=int, default=3)
+    p.add_argument("--methods", nargs="+",
+                   default=["ridge", "contrast", "procrustes", "pulled", "low-rank", "kernel", "auto"])
     a = p.parse_args()
-    spaces = a.spaces or ["m2v,minilm", "minil3,minilm", "ppmi,minilm", "minilm,ppmi"]
+    spaces = a.spaces or ["m2v,minilm", "minil3,minilm", "ppmi,minilm", "minilm,ppmi", "minilm,m2v"]
+    collections = [Collection(a.data)] if a.merge else [Collection([folder]) for folder in a.data]
     work = tempfile.mkdtemp()
-    at = lambda name: os.path.join(work, name)
-    print("| collection | source to target | pairs |" + "".join(" %s nDCG, R10, cosine |" % m for m in a.methods))
-    print("|---|---|---|" + "---|" * len(a.methods))
-    for folder in a.data:
-        texts, queries = ids(folder + "/texts.jsonl"), ids(folder + "/queries.jsonl")
-        relevant = {}
-        for line in open(folder + "/qrels.tsv", encoding="utf-8"):
-            query, text, grade = line.rstrip("\n").split("\t")
-            relevant.setdefault(query, {})[text] = float(grade)
+    print("| collection | source to target | pairs | method | nDCG@10 | R10 | overlap@10 | cosine | fit, s | apply, 1/s |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for collection in collections:
         for source, target in (pair.split(",") for pair in spaces):
-            x, y = load("%s/texts.%s.npy" % (folder, source)), load("%s/texts.%s.npy" % (folder, target))
-            q = unit(load("%s/queries.%s.npy" % (folder, target)))
             for pairs in a.pairs:
-                rows = {m: [] for m in a.methods}
+                cells = {m: [] for m in a.methods}
                 for seed in range(a.seeds):
-                    order = np.random.RandomState(seed).permutation(len(x))
-                    training, rest = order[:pairs], np.sort(order[pairs:])
-                    for name, matrix in (("x", x[training]), ("y", y[training]), ("all", x[rest])):
-                        np.save(at(name + ".npy"), matrix)
-                    native = unit(y[rest])
-                    top = np.argsort(-(q @ native.T), 1)[:, :10]
-                    place = {texts[i]: k for k, i in enumerate(rest)}
-                    reach = ndcg(top, queries, relevant, place)
-                    for method in a.methods:
-                        subprocess.run([a.fit, method] + [at(n + ".npy") for n in ("x", "y", "all", "out")],
-                                       check=True, stdout=subprocess.DEVNULL)
-                        made = unit(np.load(at("out.npy")))
-                        found = np.argsort(-(q @ made.T), 1)[:, :10]
-                        rows[method].append((ndcg(found, queries, relevant, place) / reach,
-                                             np.mean([len(set(f) & set(t)) / 10 for f, t in zip(found, top)]),
-                                             (made * native).sum(1).mean()))
-                means = ["%.3f, %.3f, %.3f" % tuple(np.mean(rows[m], axis=0)) for m in a.methods]
-                print("| %s | %s to %s | %d | %s |" % (os.path.basename(folder.rstrip("/")), source, target, pairs,
-                                                      " | ".join(means)), flush=True)
+                    split(a, work, collection, source, target, pairs, seed, cells)
+                for method, rows in cells.items():
+                    figures = "%.3f | %.3f | %.3f | %.3f | %.2f | %.0f" % tuple(np.mean(rows, axis=0))
+                    print("| %s | %s to %s | %d | %s | %s |" % (collection.name, source, target, pairs, method, figures),
+                          flush=True)
+
+
+def split(a, work, collection, source, target, pairs, seed, cells):
+    """Adds the figures of each method on one split to its cell."""
+    at = lambda name: os.path.join(work, name + ".npy")
+    x, y, q = collection.rows("texts", source), collection.rows("texts", target), unit(collection.rows("queries", target))
+    order = np.random.RandomState(seed).permutation(len(x))
+    training, rest = order[:pairs], np.sort(order[pairs:])
+    for name, matrix in (("x", x[training]), ("y", y[training]), ("all", x[rest])):
+        np.save(at(name), matrix)
+    native, some = unit(y[rest]), np.random.RandomState(seed).permutation(len(rest))[:1000]
+    found, near = top(q, native), top(native[some], native[some], np.arange(len(some)))
+    place = {collection.texts[i]: k for k, i in enumerate(rest)}
+    reach = ndcg(found, collection.queries, collection.relevant, place)
+    for method in a.methods:
+        run = subprocess.run([a.fit, method] + [at(n) for n in ("x", "y", "all", "out")], check=True,
+                             stdout=subprocess.PIPE)
+        said = json.loads(run.stdout)
+        made = unit(np.load(at("out")))
+        ours = top(q, made)
+        cells[method].append((ndcg(ours, collection.queries, collection.relevant, place) / reach, common(ours, found),
+                              common(top(made[some], made[some], np.arange(len(some))), near),
+                              (made * native).sum(1).mean(), said["seconds"], len(rest) / said["apply_seconds"]))
 
 
 if __name__ == "__main__":

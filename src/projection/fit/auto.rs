@@ -110,18 +110,13 @@ fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{noise, paired};
     use super::*;
     use crate::context::testing::context;
 
-    fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
-        let mut random = random::seeded(seed);
-        Array2::from_shape_fn((n, d), |_| random::unit(&mut random) as f32 - 0.5)
-    }
-
     /// What was taken for `y` of `x`, as its first note says.
     fn taken(x: Array2<f32>, y: Array2<f32>) -> String {
-        let pairs = Pairs::new((0..x.nrows()).map(|i| i.to_string()).collect(), x, y).unwrap();
-        fit(&pairs, &FitOptions::default(), &context()).unwrap().notes.remove(0)
+        fit(&paired(x, y), &FitOptions::default(), &context()).unwrap().notes.remove(0)
     }
 
     #[test]

@@ -151,23 +151,9 @@ fn solve(
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{applied, noise, paired};
     use super::*;
     use crate::context::testing::context;
-
-    fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
-        let mut random = random::seeded(seed);
-        Array2::from_shape_fn((n, d), |_| random::unit(&mut random) as f32 - 0.5)
-    }
-
-    fn ids(n: usize) -> Vec<String> {
-        (0..n).map(|i| i.to_string()).collect()
-    }
-
-    fn applied(fitted: &Fitted, x: &Array2<f32>) -> Array2<f32> {
-        let mut out = Array2::zeros((x.nrows(), fitted.kind.dimensions().1));
-        fitted.kind.apply_into(x.view(), out.view_mut()).unwrap();
-        out
-    }
 
     /// Sum of squared errors on rows that were not trained on, of the sum with the mean of all.
     fn error(
@@ -177,7 +163,7 @@ mod tests {
     ) -> f32 {
         let half = x.nrows() / 2;
         let part = |a: &Array2<f32>| a.slice(s![..half, ..]).to_owned();
-        let pairs = Pairs::new(ids(half), part(x), part(y)).unwrap();
+        let pairs = paired(part(x), part(y));
         let fitted = method(&pairs, &FitOptions::default(), &context()).unwrap();
         let rest = y.slice(s![half.., ..]);
         let errors = applied(&fitted, &x.slice(s![half.., ..]).to_owned()) - rest;
@@ -225,7 +211,7 @@ mod tests {
     fn equal_rows_are_refused() {
         // The same text twice would be one pair; zeros of both signs are told apart.
         let x = Array2::from_shape_fn((2, 1), |(i, _)| [0.0, -0.0][i]);
-        let pairs = Pairs::new(ids(2), x, noise(2, 2, 1)).unwrap();
+        let pairs = paired(x, noise(2, 2, 1));
         let error = fit(&pairs, &FitOptions::default(), &context()).unwrap_err();
         assert_eq!(error.kind(), error::Kind::Refused);
     }

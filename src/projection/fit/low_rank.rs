@@ -60,17 +60,15 @@ fn confirmed(pairs: &Pairs, lambda: f64, seed: u64) -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{noise, paired};
     use super::*;
     use crate::context::testing::context;
 
     #[test]
     fn noise_beside_a_relation_of_low_rank_is_left_out() {
-        let mut random = random::seeded(3);
-        let mut noise = |n, d| Array2::from_shape_fn((n, d), |_| (random::unit(&mut random) - 0.5) as f32);
-        let x = noise(120, 12);
-        let y = x.dot(&noise(12, 2)).dot(&noise(2, 20)) + noise(120, 20) * 0.3;
-        let pairs = Pairs::new((0..120).map(|i| i.to_string()).collect(), x, y).unwrap();
-        let fitted = fit(&pairs, &FitOptions::default(), &context()).unwrap();
+        let x = noise(120, 12, 1);
+        let y = x.dot(&noise(12, 2, 2)).dot(&noise(2, 20, 3)) + noise(120, 20, 4) * 0.3;
+        let fitted = fit(&paired(x, y), &FitOptions::default(), &context()).unwrap();
         assert_eq!(fitted.notes, ["rank 2 of 12"]);
     }
 }

@@ -8,6 +8,8 @@ mod low_rank;
 mod procrustes;
 mod ridge;
 mod spectrum;
+#[cfg(test)]
+mod testing;
 
 use candle_core::Device;
 

@@ -46,24 +46,9 @@ fn rotation(x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> Result<Array2<f64
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{applied, noise, paired};
     use super::*;
     use crate::context::testing::context;
-    use crate::random;
-
-    fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
-        let mut random = random::seeded(seed);
-        Array2::from_shape_fn((n, d), |_| (random::unit(&mut random) - 0.5) as f32)
-    }
-
-    fn pairs(x: Array2<f32>, y: Array2<f32>) -> Pairs {
-        Pairs::new((0..x.nrows()).map(|i| i.to_string()).collect(), x, y).unwrap()
-    }
-
-    fn applied(fitted: &Fitted, x: &Array2<f32>) -> Array2<f32> {
-        let mut out = Array2::zeros((x.nrows(), fitted.kind.dimensions().1));
-        fitted.kind.apply_into(x.view(), out.view_mut()).unwrap();
-        out
-    }
 
     /// Rows of an orthogonal matrix, the first `rows`.
     fn orthogonal(rows: usize, d: usize) -> Array2<f32> {
@@ -81,7 +66,7 @@ mod tests {
                 x = x.dot(&rotation).dot(&rotation.t());
             }
             let y = x.dot(&rotation) * 0.7 + 2.0;
-            let pairs = pairs(x.clone(), y.clone());
+            let pairs = paired(x.clone(), y.clone());
             for method in [fit, fit_pulled] {
                 let fitted = method(&pairs, &FitOptions::default(), &context()).unwrap();
                 assert!((applied(&fitted, &x) - &y).iter().all(|e| e.abs() < 1e-3));
@@ -93,7 +78,7 @@ mod tests {
     fn a_strong_pull_gives_the_rotation_and_a_weak_one_least_squares() {
         let x = noise(60, 4, 1);
         let y = x.dot(&noise(4, 4, 2)) + noise(60, 4, 3) * 0.1;
-        let pairs = pairs(x.clone(), y);
+        let pairs = paired(x.clone(), y);
         let pulled = |lambda| {
             let options = FitOptions { lambda: Some(lambda), ..FitOptions::default() };
             applied(&fit_pulled(&pairs, &options, &context()).unwrap(), &x)
@@ -110,7 +95,7 @@ mod tests {
     #[test]
     fn equal_rows_have_no_rotation() {
         let x = Array2::from_shape_fn((9, 2), |(i, _)| i as f32);
-        let pairs = pairs(x, Array2::ones((9, 2)));
+        let pairs = paired(x, Array2::ones((9, 2)));
         let error = fit(&pairs, &FitOptions::default(), &context()).unwrap_err();
         assert_eq!(error.kind(), error::Kind::Refused);
     }

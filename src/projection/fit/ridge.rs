@@ -82,31 +82,19 @@ pub(super) fn affine(
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{applied, noise, paired, pairs};
     use super::*;
     use crate::context::testing::context;
-    use crate::random;
-
-    fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
-        let mut random = random::seeded(seed);
-        Array2::from_shape_fn((n, d), |_| (random::unit(&mut random) - 0.3) as f32)
-    }
-
-    fn pairs(n: usize, d: usize, m: usize) -> Pairs {
-        let x = noise(n, d, 1);
-        let y = x.dot(&noise(d, m, 2)) + noise(n, m, 3) * 0.5 + 2.0;
-        Pairs::new((0..n).map(|i| i.to_string()).collect(), x, y).unwrap()
-    }
 
     #[test]
     fn an_exact_affine_relation_is_found_again_with_and_without_contrast() {
         let x = noise(50, 4, 1);
         let y = x.dot(&noise(4, 3, 2)) + 2.0;
-        let pairs = Pairs::new((0..50).map(|i| i.to_string()).collect(), x, y).unwrap();
+        let pairs = paired(x, y);
         let options = FitOptions { lambda: Some(1e-9), ..FitOptions::default() };
         for method in [fit, fit_with_contrast] {
             let fitted = method(&pairs, &options, &context()).unwrap();
-            let mut out = Array2::zeros((50, 3));
-            fitted.kind.apply_into(pairs.source().view(), out.view_mut()).unwrap();
+            let out = applied(&fitted, pairs.source());
             assert!((&out - pairs.target()).iter().all(|v| v.abs() < 1e-5));
             assert_eq!(fitted.kind.dimensions(), (4, 3));
         }

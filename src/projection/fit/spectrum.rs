@@ -148,20 +148,9 @@ impl Spectrum {
 mod tests {
     use faer::linalg::solvers::Solve;
 
+    use super::super::testing::{noise, pairs};
     use super::*;
     use crate::context::testing::context;
-    use crate::random;
-
-    fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
-        let mut random = random::seeded(seed);
-        Array2::from_shape_fn((n, d), |_| (random::unit(&mut random) - 0.3) as f32)
-    }
-
-    fn pairs(n: usize, d: usize, m: usize) -> Pairs {
-        let x = noise(n, d, 1);
-        let y = x.dot(&noise(d, m, 2)) + noise(n, m, 3) * 0.5 + 2.0;
-        Pairs::new((0..n).map(|i| i.to_string()).collect(), x, y).unwrap()
-    }
 
     /// Ridge with an intercept straight from the normal equations, one row predicted from all others.
     fn left_out(pairs: &Pairs, i: usize, lambda: f64) -> Array1<f64> {
