@@ -227,6 +227,15 @@ pub fn symmetric_eigen(a: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f6
     ))
 }
 
+/// Principal directions of rows as they are, not centred: the energy in each, largest first, and the directions (column j
+/// has energy j).
+///
+/// # Errors
+/// As [`symmetric_eigen`].
+pub fn principal(rows: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+    symmetric_eigen(times_transposed(rows.t(), rows.t())?.view())
+}
+
 /// Thin singular value decomposition `a = U S Vᵀ`: U (rows x k), the values, largest first, and V (columns x k).
 ///
 /// # Errors

@@ -68,7 +68,7 @@ pub fn build_coded(
     let ef_construction = params.ef_construction.max(m);
     if n == 0 {
         let (levels, level0, upper) = (Vec::new(), Vec::new(), Vec::new());
-        return Graph::new(Parts { m, ef_construction, entry: 0, levels, level0, upper });
+        return Graph::new(Parts { m, entry: 0, levels, level0, upper });
     }
     let growing = Growing::new(codes, draw_levels(n, m, seed), m, ef_construction)?;
     context.progress.advance(1);

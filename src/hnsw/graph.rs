@@ -36,7 +36,6 @@ pub trait GraphView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
     m: usize,
-    ef_construction: usize,
     entry: u32,
     levels: Vec<u8>,
     level0: Vec<u32>,
@@ -48,7 +47,6 @@ pub struct Graph {
 /// What a [`Graph`] is made of; see the fields of the same names there.
 pub(super) struct Parts {
     pub m: usize,
-    pub ef_construction: usize,
     pub entry: u32,
     pub levels: Vec<u8>,
     pub level0: Vec<u32>,
@@ -58,7 +56,7 @@ pub(super) struct Parts {
 impl Graph {
     /// Joins the parts. Fails if sizes, levels or links contradict each other.
     pub(super) fn new(parts: Parts) -> Result<Self> {
-        let Parts { m, ef_construction, entry, levels, level0, upper } = parts;
+        let Parts { m, entry, levels, level0, upper } = parts;
         let mut upper_start = Vec::with_capacity(levels.len() + 1);
         let mut start = 0usize;
         upper_start.push(0);
@@ -66,7 +64,7 @@ impl Graph {
             start += usize::from(level) * (1 + m);
             upper_start.push(start);
         }
-        let graph = Graph { m, ef_construction, entry, levels, level0, upper, upper_start };
+        let graph = Graph { m, entry, levels, level0, upper, upper_start };
         graph.check()?;
         Ok(graph)
     }
@@ -89,11 +87,6 @@ impl Graph {
     /// Links that a node may have on level 0: twice [`Graph::m`] (hnswlib's maxM0).
     pub fn max_m0(&self) -> usize {
         2 * self.m
-    }
-
-    /// Candidates that the builder kept while it looked for neighbours.
-    pub fn ef_construction(&self) -> usize {
-        self.ef_construction
     }
 
     /// Where a search starts; 0 in an empty graph.

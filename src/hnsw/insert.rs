@@ -165,7 +165,6 @@ impl<'a> Growing<'a> {
         let entry = self.top.into_inner() as u32;
         Graph::new(Parts {
             m: self.m,
-            ef_construction: self.ef_construction,
             entry,
             levels: self.levels,
             level0: self.level0.into_words(),

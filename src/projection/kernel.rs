@@ -2,7 +2,6 @@
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut2, Axis, Ix1, Ix2};
-
 use pulp::Simd;
 
 use super::affine::{Affine, take};

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::embed::{Embedder, PrecomputedVectors};
 use crate::error::{Error, Kind, Result};
-use crate::projection::fit::{DEFAULT_METHOD, FitOptions, METHODS};
+use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions};
 use crate::projection::{Projection, Subject};
 use crate::space::{Agreement, Space};
 use crate::store::{Collection, VectorStore};
@@ -123,7 +123,7 @@ impl Side<'_> {
 pub struct TrainOptions {
     /// Pairs to draw.
     pub samples: usize,
-    /// One of [`METHODS`].
+    /// One of [`METHODS`](fit::METHODS).
     pub method: String,
     /// Pairs to hold out; `None` takes a fifth, at least 20 and at most 500.
     pub held_out: Option<usize>,
@@ -186,11 +186,7 @@ pub fn train(
     options: &TrainOptions,
     context: &Context<'_>,
 ) -> Result<Training> {
-    if !METHODS.iter().any(|m| m.name == options.method) {
-        let names: Vec<&str> = METHODS.iter().map(|m| m.name).collect();
-        return Err(Error::new(Kind::NotFound, format!("there is no method `{}`", options.method))
-            .hint(format!("the methods are: {}", names.join(", "))));
-    }
+    fit::method(&options.method)?;
     if let Some(name) = &options.name {
         save::check_name(name)?;
     }

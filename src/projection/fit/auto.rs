@@ -7,7 +7,7 @@
 
 use ndarray::{Array2, Axis};
 
-use super::{FitOptions, Fitted, METHODS, Method};
+use super::{FitOptions, Fitted, Method, method};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::measure::{bootstrap, overlap};
@@ -16,7 +16,7 @@ use crate::random;
 
 /// What every other method has to beat.
 const BASE: &str = "ridge";
-/// What it is compared with: no method that was slower here was ever better.
+/// What it is compared with.
 const RIVALS: [&str; 2] = ["contrast", "kernel"];
 /// Nearest rows that are compared.
 const K: usize = 10;
@@ -81,11 +81,6 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         ),
     );
     Ok(fitted)
-}
-
-fn method(name: &str) -> Result<&'static Method> {
-    let unknown = || Error::new(error::Kind::Internal, format!("there is no method `{name}`"));
-    METHODS.iter().find(|method| method.name == name).ok_or_else(unknown)
 }
 
 /// The share of its native neighbours that each row finds among rows that were predicted by maps of others.

@@ -80,7 +80,21 @@ fn gains(variances: ArrayView1<'_, f64>, first: f64, explained: f64) -> Array1<f
     variances.mapv(|e| (e / first).max(FLOOR).powf((explained - 1.0) / 8.0))
 }
 
-/// The same for predictions of any kind, known at rows that were left out.
+/// Share of the variance of n `rows` that leave-one-out explains, 0 to 1, by its squared `error` and the `square` of the rows,
+/// which have no mean. A row left out is held against the mean of the others, from which it lies n / (n - 1) times as far
+/// as from the mean of all.
+pub(super) fn explained(error: f64, square: f64, rows: usize) -> f64 {
+    let n = rows as f64;
+    let share = 1.0 - error / (square * (n / (n - 1.0)).powi(2));
+    if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }
+}
+
+/// The same in words.
+pub(super) fn note(explained: f64) -> String {
+    format!("leave-one-out explains {:.0} % of the target's variance", 100.0 * explained)
+}
+
+/// What [`Shrunk`] does, for predictions of any kind, known at rows that were left out.
 pub(super) struct Restored {
     /// What predictions are to be multiplied by, target x target.
     pub map: Array2<f32>,
@@ -93,16 +107,13 @@ pub(super) struct Restored {
 impl Restored {
     /// By predictions of left-out rows and their true values (n x target), which have no mean.
     pub(super) fn of(left_out: ArrayView2<'_, f32>, y: ArrayView2<'_, f32>) -> Result<Restored> {
-        let n = y.nrows() as f64;
-        let squares = |a: &Array2<f32>| a.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
-        let apart = squares(&y.to_owned()) * (n / (n - 1.0)).powi(2);
-        let explained = 1.0 - squares(&(&y - &left_out)) / apart;
-        let explained = if explained.is_finite() { explained.clamp(0.0, 1.0) } else { 0.0 };
+        let error: f64 = left_out.iter().zip(y).map(|(p, y)| f64::from(y - p).powi(2)).sum();
+        let square: f64 = y.iter().map(|v| f64::from(*v).powi(2)).sum();
+        let explained = explained(error, square, y.nrows());
 
         let mean = matrix::column_means(left_out);
         let rows = matrix::centred(left_out, mean.view());
-        let gram = matrix::times_transposed(rows.t(), rows.t())?;
-        let (variances, directions) = matrix::symmetric_eigen(gram.view())?;
+        let (variances, directions) = matrix::principal(rows.view())?;
         let first = variances.first().copied().unwrap_or(0.0);
         if first.is_nan() || first <= 0.0 {
             let (map, shift) = (Array2::eye(y.ncols()), Array1::zeros(y.ncols()));

@@ -13,7 +13,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, Zip, s};
 use pulp::Simd;
 
-use super::contrast::Restored;
+use super::contrast::{self, Restored};
 use super::{FitOptions, Fitted};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
@@ -70,8 +70,7 @@ pub(super) fn fit(pairs: &Pairs, _: &FitOptions, context: &Context<'_>) -> Resul
     let mut predicted = y.clone();
     left_out.and(predicted.rows_mut()).for_each(|_, a, d, mut p| p.zip_mut_with(&a, |p, a| *p -= a / d));
     let restored = Restored::of(predicted.view(), y.view())?;
-    notes
-        .push(format!("leave-one-out explains {:.0} % of the target's variance", 100.0 * restored.explained));
+    notes.push(contrast::note(restored.explained));
 
     let rows = &units * &lengths.view().insert_axis(Axis(1));
     let linear = matrix::times_transposed(solved.t(), rows.t())? * (LINEAR * scale);
@@ -85,8 +84,7 @@ pub(super) fn fit(pairs: &Pairs, _: &FitOptions, context: &Context<'_>) -> Resul
 
 /// The rows as centres: leading directions, and a threshold that leaves few near ones.
 fn centres(units: &Array2<f32>) -> Result<Centres> {
-    let wide = units.mapv(f64::from);
-    let (_, directions) = matrix::symmetric_eigen(matrix::times_transposed(wide.t(), wide.t())?.view())?;
+    let (_, directions) = matrix::principal(units.mapv(f64::from).view())?;
     let kept = directions.ncols().min(DIRECTIONS);
     let directions = directions.slice(s![.., ..kept]).t().mapv(|v| v as f32);
     let most = units.nrows().min(1000);

@@ -32,8 +32,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
 fn solve(rows: &Centred, spectrum: &Spectrum, lambda: f64) -> Result<(Array2<f64>, Array2<f64>)> {
     let weight = spectrum.weight(rows.source.view(), lambda)?;
     let predicted = matrix::times_transposed(rows.source.view(), weight.view())?;
-    let gram = matrix::times_transposed(predicted.t(), predicted.t())?;
-    let (_, directions) = matrix::symmetric_eigen(gram.view())?;
+    let (_, directions) = matrix::principal(predicted.view())?;
     let most = weight.nrows().min(weight.ncols());
     Ok((weight, directions.slice_move(s![.., ..most])))
 }

@@ -116,17 +116,25 @@ pub const METHODS: &[Method] = &[
     },
 ];
 
+/// The method called `name`.
+///
+/// # Errors
+/// [`NotFound`](error::Kind::NotFound) with the names of all.
+pub fn method(name: &str) -> Result<&'static Method> {
+    METHODS.iter().find(|m| m.name == name).ok_or_else(|| {
+        let names: Vec<&str> = METHODS.iter().map(|m| m.name).collect();
+        Error::new(error::Kind::NotFound, format!("there is no method `{name}`"))
+            .hint(format!("the methods are: {}", names.join(", ")))
+    })
+}
+
 /// Fits the method called `method` to `training`.
 ///
 /// # Errors
 /// [`NotFound`](error::Kind::NotFound) for an unknown method, [`Refused`](error::Kind::Refused) if the pairs do
 /// not suffice, [`Interrupted`](error::Kind::Interrupted) on cancellation.
 pub fn fit(method: &str, training: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
-    let Some(found) = METHODS.iter().find(|m| m.name == method) else {
-        let names: Vec<&str> = METHODS.iter().map(|m| m.name).collect();
-        return Err(Error::new(error::Kind::NotFound, format!("there is no method `{method}`"))
-            .hint(format!("the methods are: {}", names.join(", "))));
-    };
+    let found = self::method(method)?;
     if training.len() < 2 {
         return Err(Error::new(
             error::Kind::Refused,

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2};
 
-use super::contrast::{RELIEF, Shrunk};
+use super::contrast::{self, RELIEF, Shrunk};
 use super::spectrum::{Centred, Spectrum};
 use super::{FitOptions, Fitted};
 use crate::context::Context;
@@ -24,21 +24,21 @@ pub(super) fn fit_with_contrast(
     solve(pairs, options, context, true)
 }
 
-fn solve(pairs: &Pairs, options: &FitOptions, context: &Context<'_>, contrast: bool) -> Result<Fitted> {
+fn solve(pairs: &Pairs, options: &FitOptions, context: &Context<'_>, restore: bool) -> Result<Fitted> {
     let Centred { source, target, source_mean, target_mean } = Centred::of(pairs);
     let spectrum = Spectrum::new(source.view(), target.view())?;
     context.check()?;
     let mut notes = Vec::new();
     let mut lambda = penalty(&spectrum, target.view(), options, context, &mut notes)?;
-    if contrast && options.lambda.is_none() {
+    if restore && options.lambda.is_none() {
         lambda *= RELIEF;
     }
     let mut weight = spectrum.weight(source.view(), lambda)?;
-    if contrast {
+    if restore {
         let explained = spectrum.explained(target.view(), lambda)?;
         let (values, products) = (spectrum.values.view(), spectrum.products.view());
         weight = Shrunk { values, products, lambda, explained }.restore(weight)?;
-        notes.push(format!("leave-one-out explains {:.0} % of the target's variance", 100.0 * explained));
+        notes.push(contrast::note(explained));
     }
     affine(weight, source_mean, target_mean, Some(lambda), notes)
 }

@@ -5,6 +5,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 
+use super::contrast;
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
@@ -121,13 +122,10 @@ impl Spectrum {
         Ok(errors.sum())
     }
 
-    /// Share of the variance of `y` that leave-one-out explains, 0 to 1. A row left out is held against the mean
-    /// of the others, from which it lies n / (n - 1) times as far as from the mean of all.
+    /// Share of the variance of `y` that leave-one-out explains, 0 to 1.
     pub(super) fn explained(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<f64> {
-        let n = y.nrows() as f64;
-        let total = y.iter().map(|v| v * v).sum::<f64>() * (n / (n - 1.0)).powi(2);
-        let share = 1.0 - self.leave_one_out(y, lambda)? / total;
-        Ok(if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 })
+        let square = y.iter().map(|v| v * v).sum();
+        Ok(contrast::explained(self.leave_one_out(y, lambda)?, square, y.nrows()))
     }
 
     /// W, target x source: (V (S + λ)⁻¹ Zᵀ Y)ᵀ, or (Xᵀ U S^(-1/2) (S + λ)⁻¹ Zᵀ Y)ᵀ if the rows are fewer.
