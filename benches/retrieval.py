@@ -2,17 +2,20 @@
 """What each method keeps of retrieval: real queries, embedded by the target model, asked of projected texts.
 
     retrieval.py --fit target/release/examples/fit_pairs --data COLLECTION [--data COLLECTION ...] [--merge]
+                 [--words SPACE=MODEL]
 
 A COLLECTION folder has texts.jsonl and queries.jsonl ({"id", "text"} a line), qrels.tsv (query id, text id, grade),
 texts.SPACE.npy and queries.SPACE.npy; --merge makes one collection of all. For each pair of spaces, number of pairs and
 method, means over --seeds splits, training texts taken out of the corpus: nDCG@10 as a share of what the true vectors of
 the target model reach; the share of the exact native top 10 that is found (R10); overlap@10 of 1,000 texts among
-themselves; mean cosine; seconds to fit; vectors a second to apply. Needs numpy.
+themselves; mean cosine; seconds to fit; vectors a second to apply. --words: the model behind SPACE, a folder; where it is
+the target, each method of --with-texts is also fitted with what the words of the texts say ("+ texts"). Needs numpy.
 """
 import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -29,6 +32,10 @@ class Collection:
             for line in open(folder + "/qrels.tsv", encoding="utf-8"):
                 query, text, grade = line.rstrip("\n").split("\t")
                 self.relevant.setdefault((number, query), {})[number, text] = float(grade)
+
+    def strings(self):
+        return [json.loads(line)["text"] for folder in self.folders
+                for line in open(folder + "/texts.jsonl", encoding="utf-8")]
 
     def ids(self, what):
         return [(number, json.loads(line)["id"]) for number, folder in enumerate(self.folders)
@@ -76,25 +83,39 @@ def main():
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--methods", nargs="+",
                    default=["ridge", "contrast", "procrustes", "pulled", "low-rank", "kernel", "auto"])
+    p.add_argument("--words", action="append", default=[], metavar="SPACE=MODEL")
+    p.add_argument("--with-texts", nargs="*", default=["ridge", "contrast", "auto"], metavar="METHOD")
     a = p.parse_args()
+    models = dict(given.split("=", 1) for given in a.words)
     spaces = a.spaces or ["m2v,minilm", "minil3,minilm", "ppmi,minilm", "minilm,ppmi", "minilm,m2v"]
     collections = [Collection(a.data)] if a.merge else [Collection([folder]) for folder in a.data]
     work = tempfile.mkdtemp()
     print("| collection | source to target | pairs | method | nDCG@10 | R10 | overlap@10 | cosine | fit, s | apply, 1/s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for collection in collections:
+        strings = collection.strings()
+        json.dump(strings, open(os.path.join(work, "texts.json"), "w"))
+        for space, model in models.items():
+            run = [a.fit, "words", "%s,path=%s" % (os.path.basename(model.rstrip("/")), model),
+                   os.path.join(work, "texts.json"), os.path.join(work, "words." + space)]
+            said = json.loads(subprocess.run(run, check=True, stdout=subprocess.PIPE).stdout)
+            print("%s: %d words embedded with %s in %.0f s" % (collection.name, said["words"], space, said["seconds"]),
+                  file=sys.stderr)
         for source, target in (pair.split(",") for pair in spaces):
             for pairs in a.pairs:
-                cells = {m: [] for m in a.methods}
+                cells = {(m, False): [] for m in a.methods}
+                if target in models:
+                    cells.update({(m, True): [] for m in a.with_texts})
                 for seed in range(a.seeds):
-                    split(a, work, collection, source, target, pairs, seed, cells)
-                for method, rows in cells.items():
+                    split(a, work, collection, strings, source, target, pairs, seed, cells)
+                for (method, texts), rows in cells.items():
+                    method += " + texts" if texts else ""
                     figures = "%.3f | %.3f | %.3f | %.3f | %.2f | %.0f" % tuple(np.mean(rows, axis=0))
                     print("| %s | %s to %s | %d | %s | %s |" % (collection.name, source, target, pairs, method, figures),
                           flush=True)
 
 
-def split(a, work, collection, source, target, pairs, seed, cells):
+def split(a, work, collection, strings, source, target, pairs, seed, cells):
     """Adds the figures of each method on one split to its cell."""
     at = lambda name: os.path.join(work, name + ".npy")
     x, y, q = collection.rows("texts", source), collection.rows("texts", target), unit(collection.rows("queries", target))
@@ -106,13 +127,17 @@ def split(a, work, collection, source, target, pairs, seed, cells):
     found, near = top(q, native), top(native[some], native[some], np.arange(len(some)))
     place = {collection.texts[i]: k for k, i in enumerate(rest)}
     reach = ndcg(found, collection.queries, collection.relevant, place)
-    for method in a.methods:
-        run = subprocess.run([a.fit, method] + [at(n) for n in ("x", "y", "all", "out")], check=True,
-                             stdout=subprocess.PIPE)
+    lists = [os.path.join(work, "words." + target)]
+    for name, rows in (("training", training), ("rest", rest)):
+        lists.append(os.path.join(work, name + ".json"))
+        json.dump([strings[i] for i in rows], open(lists[-1], "w"))
+    for method, texts in cells:
+        run = subprocess.run([a.fit, method] + [at(n) for n in ("x", "y", "all", "out")] + (lists if texts else []),
+                             check=True, stdout=subprocess.PIPE)
         said = json.loads(run.stdout)
         made = unit(np.load(at("out")))
         ours = top(q, made)
-        cells[method].append((ndcg(ours, collection.queries, collection.relevant, place) / reach, common(ours, found),
+        cells[method, texts].append((ndcg(ours, collection.queries, collection.relevant, place) / reach, common(ours, found),
                               common(top(made[some], made[some], np.arange(len(some))), near),
                               (made * native).sum(1).mean(), said["seconds"], len(rest) / said["apply_seconds"]))
 

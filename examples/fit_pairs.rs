@@ -2,6 +2,11 @@
 //!
 //!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT   fits, projects SOURCE to OUTPUT, prints seconds
 //!     fit_pairs match-space SAMPLE REFERENCE                     prints whether SAMPLE is in REFERENCE's space
+//!     fit_pairs words MODEL TEXTS OUTPUT                         embeds the words of TEXTS into OUTPUT.npy, OUTPUT.json
+//!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT WORDS TRAIN_TEXTS TEXTS
+//!                                                                fits and projects with texts; WORDS as `words` made them
+//!
+//! Texts are JSON lists of strings.
 
 #![allow(clippy::print_stdout)]
 
@@ -10,9 +15,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use embedport::context::{Cancel, Context, Silent};
+use embedport::embed;
 use embedport::measure::match_space;
-use embedport::projection::Pairs;
 use embedport::projection::fit::{FitOptions, fit};
+use embedport::projection::{Pairs, Projection, Subject, Words};
+use embedport::space::Space;
+use embedport::texts::Vocabulary;
+use embedport::training::DEFAULT_WORDS;
 use embedport::vector_file::{NpyReader, NpyWriter};
 use ndarray::Array2;
 
@@ -26,17 +35,19 @@ fn main() -> Result<()> {
             let found = match_space(read(sample)?.view(), read(reference)?.view())?;
             println!("{}", serde_json::to_string(&found)?);
         }
+        ["words", model, texts, output] => embed_words(model, texts, output)?,
+        [method, train_source, train_target, source, output, words, train_texts, texts] => {
+            let (pairs, all) = (pairs(train_source, train_target)?, strings(train_texts)?);
+            // Repeated rows were left out; the ids are the numbers of the others.
+            let kept: Vec<&str> =
+                pairs.ids().iter().map(|id| Ok(all[id.parse::<usize>()?].as_str())).collect::<Result<_>>()?;
+            let pairs = pairs.with_texts(table(words, &kept)?, &kept)?;
+            with_texts(method, &pairs, &read(source)?, output, &strings(texts)?)?;
+        }
         [method, train_source, train_target, source, output] => {
-            let (x, y, source) = (read(train_source)?, read(train_target)?, read(source)?);
+            let (pairs, source) = (pairs(train_source, train_target)?, read(source)?);
             let cancel = Cancel::new();
-            let context = Context {
-                seed: 7,
-                progress: &Silent,
-                cancel: &cancel,
-                now: &jiff::Timestamp::now,
-                entropy: &|| [0; 16],
-            };
-            let pairs = Pairs::new((0..x.nrows()).map(|i| i.to_string()).collect(), x, y)?;
+            let context = context(&cancel);
             let start = Instant::now();
             let fitted = fit(method, &pairs, &FitOptions::default(), &context)?;
             let seconds = start.elapsed().as_secs_f64();
@@ -52,6 +63,87 @@ fn main() -> Result<()> {
         }
         _ => return Err("see the head of examples/fit_pairs.rs for arguments".into()),
     }
+    Ok(())
+}
+
+fn context(cancel: &Cancel) -> Context<'_> {
+    Context { seed: 7, progress: &Silent, cancel, now: &jiff::Timestamp::now, entropy: &|| [0; 16] }
+}
+
+fn pairs(source: &str, target: &str) -> Result<Pairs> {
+    let (x, y) = (read(source)?, read(target)?);
+    Ok(Pairs::new((0..x.nrows()).map(|i| i.to_string()).collect(), x, y)?)
+}
+
+fn strings(path: &str) -> Result<Vec<String>> {
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}
+
+/// Embeds the words of texts with a model.
+fn embed_words(model: &str, texts: &str, output: &str) -> Result<()> {
+    let texts = strings(texts)?;
+    let vocabulary = Vocabulary::count(texts.iter().map(String::as_str), DEFAULT_WORDS);
+    let options =
+        embed::Options { device: embed::DeviceChoice::Cpu, hub: embed::HubConfig::from_env(), threads: 0 };
+    let cancel = Cancel::new();
+    let model = embed::open(&model.parse()?, None, &options, &context(&cancel))?;
+    let words: Vec<&str> = vocabulary.words.iter().map(String::as_str).collect();
+    let start = Instant::now();
+    let vectors = model.embed(&words, embed::Role::Document, &context(&cancel))?;
+    let seconds = start.elapsed().as_secs_f64();
+    write(&format!("{output}.npy"), &vectors)?;
+    let listed = serde_json::json!({ "words": vocabulary.words, "rarity": vocabulary.rarity });
+    std::fs::write(format!("{output}.json"), listed.to_string())?;
+    println!("{}", serde_json::json!({ "words": words.len(), "seconds": seconds }));
+    Ok(())
+}
+
+/// The table of words, reduced by the training texts.
+fn table(words: &str, texts: &[&str]) -> Result<Words> {
+    let listed: serde_json::Value = serde_json::from_slice(&std::fs::read(format!("{words}.json"))?)?;
+    let vocabulary = Vocabulary {
+        words: serde_json::from_value(listed["words"].clone())?,
+        rarity: serde_json::from_value(listed["rarity"].clone())?,
+    };
+    Ok(Words::of(&vocabulary, read(&format!("{words}.npy"))?.view(), texts)?)
+}
+
+/// Fits to vectors and texts, projects both, prints seconds.
+fn with_texts(
+    method: &str,
+    pairs: &Pairs,
+    source: &Array2<f32>,
+    output: &str,
+    texts: &[String],
+) -> Result<()> {
+    let cancel = Cancel::new();
+    let context = context(&cancel);
+    let (from, to) = pairs.dimensions();
+    let subject = Subject {
+        name: "fit-pairs".into(),
+        source: Space::named("source", from),
+        target: Space::named("target", to),
+        texts: "texts".into(),
+    };
+    let start = Instant::now();
+    let projection = Projection::fit(subject, pairs, method, Some(2), &FitOptions::default(), &context)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let codes: Vec<Vec<u16>> = match &projection.assisted {
+        Some(assisted) => texts.iter().map(|text| assisted.words().codes(text)).collect(),
+        None => vec![Vec::new(); texts.len()],
+    };
+    let reading = start.elapsed().as_secs_f64();
+    let codes: Vec<&[u16]> = codes.iter().map(Vec::as_slice).collect();
+    let start = Instant::now();
+    let out = projection.apply_to_texts(source.view(), &codes)?;
+    let apply_seconds = start.elapsed().as_secs_f64();
+    write(output, &out)?;
+    let outcome = serde_json::json!({
+        "method": method, "pairs": pairs.len(), "seconds": seconds, "apply_seconds": apply_seconds,
+        "text_seconds": reading, "notes": projection.header.notes,
+    });
+    println!("{outcome}");
     Ok(())
 }
 

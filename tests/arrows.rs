@@ -20,7 +20,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hnsw", &["error", "context", "random", "simd", "matrix"]),
     ("measure", &["error", "space", "context", "matrix", "random"]),
     ("embed", &["error", "space", "context", "matrix", "platform", "vector_file"]),
-    ("projection", &["error", "space", "context", "matrix", "simd", "measure", "platform", "random"]),
+    (
+        "projection",
+        &["error", "space", "context", "matrix", "simd", "measure", "platform", "random", "texts"],
+    ),
     ("store", &["error", "space", "context", "hnsw", "platform", "simd"]),
     ("registry", &["error", "space", "projection", "platform"]),
     ("sampling", &["error", "context", "random", "matrix", "texts"]),

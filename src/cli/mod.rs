@@ -154,6 +154,10 @@ pub struct Train {
     /// How the projection is found
     #[arg(long, value_name = "METHOD", default_value = embedport::projection::fit::DEFAULT_METHOD, value_parser = clap::builder::PossibleValuesParser::new(method_names()))]
     pub method: String,
+    /// Words of the texts that the target model embeds, so that texts assist the projection; 0 for none. Without it 20000,
+    /// where the texts are not the bundled ones and the method is `auto`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=65536))]
+    pub words: Option<u32>,
     /// Where models and gradient fits run
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,

@@ -33,6 +33,7 @@ fn request(args: &Train) -> Result<Request> {
         options: TrainOptions {
             samples: args.samples as usize,
             method: args.method.clone(),
+            words: args.words.map(|words| words as usize),
             fit: FitOptions { device: models.device.resolve()?, ..FitOptions::default() },
             name: args.name.clone(),
             accept_mismatch: args.accept_mismatch,

@@ -15,9 +15,10 @@ use crate::store::{Collection, Rewrite, RewriteTarget, Since, VectorStore};
 use super::indexing::{self, IndexReport};
 use super::journal::{Journal, State};
 use super::judge::Judge;
-use super::pass::{Applied, Projecting, VectorsOf};
+use super::pass::{Applied, Instead, Projecting};
 use super::plan::MigrationPlan;
 use super::questions::ProbeCollector;
+use super::remembered::Remembered;
 use super::sketch::{self, Sketch};
 use super::source::SourceKnowledge;
 use super::verification::{Family, Relation, VerificationReport};
@@ -39,6 +40,9 @@ pub struct MigrationReport {
     pub records: u64,
     /// Records whose source vector was all zeros: their new vector says nothing.
     pub zero_vectors: u64,
+    /// Records that were projected with what their texts say; none if the projection asks for no texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with_texts: Option<u64>,
     /// Unfinished migrations whose remains were removed first.
     pub swept: Vec<String>,
     /// Bytes kept for the way back; `None` if nothing was kept.
@@ -66,16 +70,16 @@ pub fn execute(
     files::create_folder(&state_folder)?;
     let _lock = lock::acquire(&state_folder.join("lock"), "migrate-collection")?;
     let map = &projection.projection;
-    execute_locked(plan, store, map, &|batch| map.apply(batch.vectors.view()), target_model, context)
+    execute_locked(plan, store, map, &|_, _| (), target_model, context)
 }
 
-/// As [`execute`], with new vectors from `vectors_of` (in the projection's target space). The caller
+/// As [`execute`], with vectors of the target space that `instead` puts in the place of projected ones. The caller
 /// holds the lock.
 pub(super) fn execute_locked(
     plan: MigrationPlan,
     store: &mut dyn VectorStore,
     projection: &Projection,
-    vectors_of: &VectorsOf<'_>,
+    instead: &Instead<'_>,
     target_model: Option<&dyn Embedder>,
     context: &Context<'_>,
 ) -> Result<MigrationReport> {
@@ -91,8 +95,9 @@ pub(super) fn execute_locked(
         watch: Watch::new(context),
         context,
         zero_vectors: 0,
+        with_texts: None,
     };
-    match run.rewrite(store, projection, vectors_of, target_model) {
+    match run.rewrite(store, projection, instead, target_model) {
         Ok(done) => run.after_commit(store, done, swept),
         Err(error) => Err(run.abandon(store, error)),
     }
@@ -123,6 +128,7 @@ struct Run<'a> {
     watch: Watch<'a>,
     context: &'a Context<'a>,
     zero_vectors: u64,
+    with_texts: Option<u64>,
 }
 
 /// What the invisible half hands to the visible half.
@@ -138,7 +144,7 @@ impl Run<'_> {
         &mut self,
         store: &mut dyn VectorStore,
         projection: &Projection,
-        vectors_of: &VectorsOf<'_>,
+        instead: &Instead<'_>,
         target_model: Option<&dyn Embedder>,
     ) -> Result<Done> {
         let target = RewriteTarget {
@@ -157,7 +163,7 @@ impl Run<'_> {
 
         let mut judge = Judge::new(projection.held_out.as_ref(), self.collection.metric);
         let mut probes = ProbeCollector::new(projection, self.collection.texts);
-        let applied = self.apply(rewrite.as_mut(), projection, vectors_of, &judge, &mut probes)?;
+        let applied = self.apply(rewrite.as_mut(), projection, instead, &judge, &mut probes)?;
         files::write(&self.folder.join(SKETCHES), &sketch::to_bytes(&applied.sketches))?;
         self.reach(State::BackedUp)?;
         self.watch.lap("back up, project and write");
@@ -196,11 +202,16 @@ impl Run<'_> {
         &mut self,
         rewrite: &mut dyn Rewrite,
         projection: &Projection,
-        vectors_of: &VectorsOf<'_>,
+        instead: &Instead<'_>,
         judge: &Judge,
         probes: &mut ProbeCollector<'_>,
     ) -> Result<Applied> {
-        let pass = Projecting::new(vectors_of, projection, judge.source.as_ref());
+        let texts = match &projection.assisted {
+            Some(assisted) if self.collection.texts > 0 => Some(Remembered::of(rewrite, assisted.words())?),
+            _ => None,
+        };
+        self.with_texts = texts.as_ref().map(Remembered::known);
+        let pass = Projecting::new(projection, texts.as_ref(), instead, judge.source.as_ref());
         self.context.progress.start("projecting", Some(self.collection.count), "records");
         let saved = rewrite.transform(&pass, &mut |id, text| probes.look(id, text), self.context);
         self.context.progress.finish();
@@ -252,6 +263,7 @@ impl Run<'_> {
             index: done.index,
             records: done.sketches.len() as u64,
             zero_vectors: self.zero_vectors,
+            with_texts: self.with_texts,
             swept,
             backup_bytes,
             seconds: self.watch.laps,

@@ -125,6 +125,10 @@ mod tests {
         fn ways(&self) -> Vec<IndexWay> {
             self.ways.iter().map(|(way, _)| *way).collect()
         }
+        fn texts(&self, _: &mut dyn FnMut(&str, &str)) -> Result<()> {
+            Ok(())
+        }
+
         fn transform(
             &mut self,
             _: &dyn Pass,
@@ -156,7 +160,8 @@ mod tests {
     fn judged(before: usize, ways: &[(IndexWay, usize)], with_pairs: bool) -> (IndexReport, Option<usize>) {
         let zero = || Array2::zeros((1, 1));
         let training_mean = Array1::zeros(1);
-        let pairs = HeldOut { ids: vec!["0".into()], source: zero(), target: zero(), training_mean };
+        let pairs =
+            HeldOut { ids: vec!["0".into()], source: zero(), target: zero(), words: None, training_mean };
         let mut judge = Judge::new(Some(&pairs).filter(|_| with_pairs), Metric::L2);
         let probes = Probes { ids: vec!["0".into()], vectors: zero(), origin: String::new() };
         judge.ask(Some(&probes)).unwrap();

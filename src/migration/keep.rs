@@ -50,11 +50,9 @@ pub(super) fn back_with_later_records(
         plan,
         store,
         map,
-        &|batch| {
-            let mut vectors = map.apply(batch.vectors.view())?;
-            let later = batch.ids.len() as u64 - originals.put_back(batch, &mut vectors);
+        &|batch, vectors| {
+            let later = batch.ids.len() as u64 - originals.put_back(batch, vectors);
             kept.fetch_add(later, Ordering::Relaxed);
-            Ok(vectors)
         },
         None,
         context,

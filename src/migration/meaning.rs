@@ -3,9 +3,11 @@
 //! A map applied in the wrong direction passes every delivery check and leaves recall@1 near zero;
 //! only a question in the target space shows it.
 
+use ndarray::Array2;
+
 use crate::error::Result;
 use crate::measure::HeldOutReport;
-use crate::projection::Projection;
+use crate::projection::{HeldOut, Projection};
 use crate::store::Metric;
 
 use super::judge::Answers;
@@ -55,26 +57,45 @@ fn check_held_out(report: &mut VerificationReport, projection: &Projection) -> R
         report.not_measured.push("held-out pairs: the projection carries none".into());
         return Ok(());
     };
-    let projected = projection.apply(held_out.source.view())?;
-    let values = HeldOutReport::values(projected.view(), held_out.target.view(), projection.header.seed)?;
+    let header = &projection.header;
+    let alone = projection.apply(held_out.source.view())?;
+    held_out_rows(report, "", alone, held_out, &header.report, header.seed)?;
+    if let (Some(projected), Some(promised)) =
+        (projection.apply_with_texts(held_out)?, &header.report_with_texts)
+    {
+        held_out_rows(report, " with texts", projected, held_out, promised, header.seed)?;
+    }
+    Ok(())
+}
+
+/// The checks of one map, whose names end with `with`, by what its file promised.
+fn held_out_rows(
+    report: &mut VerificationReport,
+    with: &str,
+    projected: Array2<f32>,
+    held_out: &HeldOut,
+    promised: &HeldOutReport,
+    seed: u64,
+) -> Result<()> {
+    let values = HeldOutReport::values(projected.view(), held_out.target.view(), seed)?;
     let now = |name: &str| values.iter().find(|(n, _)| *n == name).and_then(|(_, value)| *value);
     for (figure, name) in [
         ("cosine_mean", "held-out mean cosine, projected now"),
         ("similarity_pearson", "held-out similarity preservation, projected now"),
     ] {
-        let Some(promised) = projection.header.report.value(figure) else { continue };
+        let Some(promised) = promised.value(figure) else { continue };
         report.check(
             Family::Meaning,
-            name,
+            format!("{name}{with}"),
             now(figure).unwrap_or(f64::NAN),
             Relation::AtLeast,
             promised - COSINE_SLACK,
         );
     }
-    if let (Some(mse), Some(promised)) = (now("mse"), projection.header.report.value("mse")) {
+    if let (Some(mse), Some(promised)) = (now("mse"), promised.value("mse")) {
         report.check(
             Family::Meaning,
-            "held-out mean squared error, projected now",
+            format!("held-out mean squared error, projected now{with}"),
             mse,
             Relation::AtMost,
             promised * 1.01 + 1e-6,

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod prune;
 pub mod questions;
 pub mod recovery;
+mod remembered;
 pub mod rollback;
 pub mod sketch;
 pub mod source;

@@ -6,13 +6,14 @@ use ndarray::{Array2, ArrayView2};
 
 use super::exact::ExactSearch;
 use super::fingerprint::Fingerprint;
+use super::remembered::Remembered;
 use super::sketch::{Sketch, Sketcher};
 use crate::error::Result;
 use crate::projection::Projection;
 use crate::store::{Batch, Pass};
 
-/// New vectors for some records; called from several threads at once.
-pub(super) type VectorsOf<'a> = dyn Fn(&Batch) -> Result<Array2<f32>> + Sync + 'a;
+/// Puts other vectors in the place of some that were projected; called from several threads at once.
+pub(super) type Instead<'a> = dyn Fn(&Batch, &mut Array2<f32>) + Sync + 'a;
 
 /// What one pass over the source records leaves.
 #[derive(Default)]
@@ -27,8 +28,9 @@ pub(super) struct Applied {
 
 /// Projects, sketches and shows the source vectors to an exact search.
 pub(super) struct Projecting<'a> {
-    vectors_of: &'a VectorsOf<'a>,
     projection: &'a Projection,
+    texts: Option<&'a Remembered>,
+    instead: &'a Instead<'a>,
     exact: Option<&'a ExactSearch>,
     sketcher: Sketcher,
     applied: Mutex<Applied>,
@@ -36,12 +38,19 @@ pub(super) struct Projecting<'a> {
 
 impl<'a> Projecting<'a> {
     pub fn new(
-        vectors_of: &'a VectorsOf<'a>,
         projection: &'a Projection,
+        texts: Option<&'a Remembered>,
+        instead: &'a Instead<'a>,
         exact: Option<&'a ExactSearch>,
     ) -> Self {
         let sketcher = Sketcher::new(projection.target().dimension);
-        Projecting { vectors_of, projection, exact, sketcher, applied: Mutex::default() }
+        Projecting { projection, texts, instead, exact, sketcher, applied: Mutex::default() }
+    }
+
+    fn project(&self, batch: &Batch) -> Result<Array2<f32>> {
+        let Some(texts) = self.texts else { return self.projection.apply(batch.vectors.view()) };
+        let codes: Vec<&[u16]> = batch.ids.iter().map(|id| texts.codes(id)).collect();
+        self.projection.apply_to_texts(batch.vectors.view(), &codes)
     }
 
     pub fn finish(self) -> Applied {
@@ -53,7 +62,8 @@ impl<'a> Projecting<'a> {
 
 impl Pass for Projecting<'_> {
     fn vectors(&self, batch: &Batch) -> Result<Array2<f32>> {
-        let new = (self.vectors_of)(batch)?;
+        let mut new = self.project(batch)?;
+        (self.instead)(batch, &mut new);
         let mut part = Applied::default();
         for ((id, source), target) in batch.ids.iter().zip(batch.vectors.rows()).zip(new.rows()) {
             part.source.add(id, source);

@@ -52,6 +52,9 @@ pub struct PlannedProjection {
     pub training_pairs: usize,
     /// Where their texts came from.
     pub texts: String,
+    /// Whether the records' texts are used beside their vectors.
+    #[serde(default)]
+    pub with_texts: bool,
     /// How it did on held-out pairs.
     pub held_out: HeldOutReport,
 }
@@ -140,7 +143,8 @@ impl MigrationPlan {
             .hint(holders::HOW_TO_STOP)
             .hint(holders::SIGHT));
         }
-        let mut warnings = map.header.report.doubts();
+        let with_texts = map.assisted.is_some() && collection.texts > 0;
+        let mut warnings = map.header.report_for(with_texts).doubts();
         let source_match = match_source(
             store,
             collection,
@@ -172,9 +176,10 @@ impl MigrationPlan {
         }
         if collection.texts < collection.count {
             warnings.push(format!(
-                "{} of {} records have no text: they can be projected, and not be re-embedded later",
+                "{} of {} records have no text: they can be projected{}, and not be re-embedded later",
                 collection.count - collection.texts,
-                collection.count
+                collection.count,
+                if with_texts { " by their vectors alone" } else { "" }
             ));
         }
         let header = &map.header;
@@ -199,7 +204,8 @@ impl MigrationPlan {
                 method: header.method.clone(),
                 training_pairs: header.training_pairs,
                 texts: header.texts.clone(),
-                held_out: header.report.clone(),
+                with_texts,
+                held_out: header.report_for(with_texts).clone(),
             },
             bytes_now: collection.bytes,
             bytes_needed,

@@ -63,7 +63,8 @@ impl Show for MigrationPlan {
         for sweep in &self.sweeps {
             writeln!(out, "  removes      remains of the unfinished migration {sweep}")?;
         }
-        writeln!(out, "  expected quality, measured on {} held-out pairs:", p.held_out.pairs)?;
+        let texts = if p.with_texts { ", with what their texts say" } else { "" };
+        writeln!(out, "  expected quality, measured on {} held-out pairs{texts}:", p.held_out.pairs)?;
         show_report(out, &p.held_out)?;
         for warning in &self.warnings {
             writeln!(out, "  warning: {warning}")?;

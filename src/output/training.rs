@@ -60,7 +60,14 @@ fn show_header(out: &mut dyn Write, header: &Header) -> Result<()> {
         "  fitted  {} ({}){lambda}, {} pairs, seed {}, texts: {}",
         header.method, header.kind, header.training_pairs, header.seed, header.texts
     )?;
-    writeln!(out, "  measured on {} held-out pairs:", header.held_out_pairs)?;
+    let pairs = header.held_out_pairs;
+    if let Some(report) = &header.report_with_texts {
+        writeln!(out, "  measured on {pairs} held-out pairs, with what their texts say:")?;
+        show_report(out, report)?;
+        writeln!(out, "  by the vectors alone, for records without a text:")?;
+        return show_report(out, &header.report);
+    }
+    writeln!(out, "  measured on {pairs} held-out pairs:")?;
     show_report(out, &header.report)
 }
 

@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 
 use super::header::{FORMAT, Header};
 use super::kind::KINDS;
-use super::{HeldOut, Projection};
+use super::{HeldOut, Projection, file_texts};
 use crate::error::{self, Error, Result};
 use crate::platform::files;
 
 /// Largest file that is read.
 pub const MOST_BYTES: u64 = 1 << 30;
 /// Largest safetensors header that is read.
-const MOST_HEADER_BYTES: u64 = 1 << 20;
+const MOST_HEADER_BYTES: u64 = 1 << 23;
 /// Largest dimension of a space.
 const MOST_COMPONENTS: usize = 1 << 16;
 /// Key of the header in the metadata.
@@ -27,6 +27,10 @@ const HELD_IDS: &str = "embedport.held_out_ids";
 const HELD_SOURCE: &str = "held_out.source";
 const HELD_TARGET: &str = "held_out.target";
 const HELD_MEAN: &str = "held_out.training_mean";
+const HELD_WORDS: &str = "held_out.words";
+
+/// A tensor on its way into a file: name, type, shape, bytes.
+pub(super) type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
 
 impl Projection {
     /// Writes the projection to `path`, whole or not at all. Returns the SHA-256 of the file.
@@ -61,32 +65,42 @@ impl Projection {
             Error::new(error::Kind::Internal, "the projection cannot be serialised").because(cause)
         };
         let header = serde_json::to_string(&self.header).map_err(|e| internal(e.into()))?;
-        let mut stored: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = self
+        let mut stored: Vec<Stored> = self
             .kind
             .tensors()
             .into_iter()
-            .map(|(name, t)| (name, Dtype::F32, t.shape().to_vec(), single(t.iter())))
+            .map(|(name, t)| (name.to_owned(), Dtype::F32, t.shape().to_vec(), single(t.iter())))
             .collect();
+        if let Some(assisted) = &self.assisted {
+            file_texts::store(assisted, &mut stored);
+        }
         if let Some(held) = &self.held_out {
-            for (name, rows) in [(HELD_SOURCE, &held.source), (HELD_TARGET, &held.target)] {
+            let words = held.words.iter().map(|words| (HELD_WORDS, words));
+            for (name, rows) in
+                [(HELD_SOURCE, &held.source), (HELD_TARGET, &held.target)].into_iter().chain(words)
+            {
                 let (dtype, bytes) = match half(rows) {
                     Some(bytes) => (Dtype::F16, bytes),
                     None => (Dtype::F32, single(rows.iter())),
                 };
-                stored.push((name, dtype, rows.shape().to_vec(), bytes));
+                stored.push((name.into(), dtype, rows.shape().to_vec(), bytes));
             }
             let mean = &held.training_mean;
-            stored.push((HELD_MEAN, Dtype::F32, vec![mean.len()], single(mean.iter())));
+            stored.push((HELD_MEAN.into(), Dtype::F32, vec![mean.len()], single(mean.iter())));
         }
         let views = stored
             .iter()
-            .map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+            .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|e| internal(e.into()))?;
         let mut metadata = HashMap::from([(KEY.to_owned(), header)]);
         if let Some(held) = &self.held_out {
             let ids = serde_json::to_string(&held.ids).map_err(|e| internal(e.into()))?;
             metadata.insert(HELD_IDS.to_owned(), ids);
+        }
+        if let Some(assisted) = &self.assisted {
+            let words = serde_json::to_string(assisted.words().words()).map_err(|e| internal(e.into()))?;
+            metadata.insert(file_texts::KEY.to_owned(), words);
         }
         safetensors::serialize(views, Some(metadata)).map_err(|e| internal(e.into()))
     }
@@ -120,13 +134,22 @@ impl Projection {
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
-            if ![HELD_SOURCE, HELD_TARGET, HELD_MEAN].contains(&name) && !loader.tensors.contains(&name) {
+            let held = [HELD_SOURCE, HELD_TARGET, HELD_MEAN, HELD_WORDS].contains(&name);
+            if !held && !loader.tensors.contains(&name) && !file_texts::knows(&header, name) {
                 return Err(damaged(format!("unexpected tensor `{}`", name.escape_debug())));
             }
             tensors.insert(name.to_owned(), read_tensor(name, &view)?);
         }
         let ids = metadata.metadata().as_ref().and_then(|m| m.get(HELD_IDS));
         let held_out = read_held_out(&header, ids.map(String::as_str), &mut tensors)?;
+        let words = metadata.metadata().as_ref().and_then(|m| m.get(file_texts::KEY));
+        let assisted = file_texts::read(&header, words.map(String::as_str), &mut tensors)?;
+        let of_words = |held: &HeldOut| held.words.as_ref().map(Array2::ncols);
+        let (wanted, found) =
+            (assisted.as_ref().map(|a| a.words().dimension()), held_out.as_ref().map(of_words));
+        if found.is_some_and(|found| found != wanted) {
+            return Err(damaged("held-out pairs and the table of words do not fit each other"));
+        }
         let kind = (loader.load)(tensors)?;
         let wanted = (header.source.dimension, header.target.dimension);
         if kind.dimensions() != wanted {
@@ -136,7 +159,7 @@ impl Projection {
                 found.0, found.1, wanted.0, wanted.1
             )));
         }
-        Ok(Projection { header, kind, held_out })
+        Ok(Projection { header, kind, assisted, held_out })
     }
 }
 
@@ -172,7 +195,8 @@ fn read_header(json: &str) -> Result<Header> {
 
 fn read_tensor(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>> {
     let data = view.data();
-    let values: Vec<f32> = match (view.dtype(), name.starts_with("held_out.")) {
+    let half = name.starts_with("held_out.") || name == file_texts::WORDS;
+    let values: Vec<f32> = match (view.dtype(), half) {
         (Dtype::F32, _) => data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         (Dtype::F16, true) => {
             data.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()
@@ -198,10 +222,17 @@ fn read_held_out(
         _ => return Err(damaged("one of the three tensors of held-out pairs is missing")),
     };
     let wrong = |_| damaged("held-out pairs are not matrices");
+    let words = tensors
+        .remove(HELD_WORDS)
+        .map(|words| words.into_dimensionality::<Ix2>().map_err(wrong))
+        .transpose()?;
     let source: Array2<f32> = source.into_dimensionality::<Ix2>().map_err(wrong)?;
     let target: Array2<f32> = target.into_dimensionality::<Ix2>().map_err(wrong)?;
     let training_mean: Array1<f32> = mean.into_dimensionality::<Ix1>().map_err(wrong)?;
     let n = header.held_out_pairs;
+    if words.as_ref().is_some_and(|words| words.nrows() != n) {
+        return Err(damaged(format!("the words of held-out pairs are not those of {n} pairs")));
+    }
     if source.dim() != (n, header.source.dimension)
         || target.dim() != (n, header.target.dimension)
         || training_mean.len() != header.target.dimension
@@ -218,10 +249,10 @@ fn read_held_out(
         .and_then(|json| serde_json::from_str(json).ok())
         .filter(|ids: &Vec<String>| ids.len() == n)
         .ok_or_else(|| damaged(format!("the held-out pairs do not have {n} ids")))?;
-    Ok(Some(HeldOut { ids, source, target, training_mean }))
+    Ok(Some(HeldOut { ids, source, target, words, training_mean }))
 }
 
-fn single<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
+pub(super) fn single<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
     values.flat_map(|v| v.to_le_bytes()).collect()
 }
 
@@ -231,6 +262,6 @@ fn half(rows: &Array2<f32>) -> Option<Vec<u8>> {
     values.iter().all(|v| v.is_finite()).then(|| values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
 
-fn damaged(message: impl Into<String>) -> Error {
+pub(super) fn damaged(message: impl Into<String>) -> Error {
     Error::new(error::Kind::Damaged, message)
 }

@@ -8,8 +8,10 @@ use crate::context::Context;
 use crate::measure::HeldOutReport;
 use crate::space::Space;
 
-/// Format of projection files that this release writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+/// The newest format of projection files that this release reads, and that of projections with texts.
+pub const FORMAT: u32 = 2;
+/// Format of projections of vectors alone.
+pub(super) const PLAIN_FORMAT: u32 = 1;
 
 /// What is to be fitted: name, spaces and where the texts came from.
 #[derive(Clone, Debug)]
@@ -37,6 +39,9 @@ pub struct Header {
     pub target: Space,
     /// What is applied, a name of [`KINDS`](super::kind::KINDS).
     pub kind: String,
+    /// What is applied where texts are at hand, if that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind_with_texts: Option<String>,
     /// How it was found, a name of [`METHODS`](super::fit::METHODS).
     pub method: String,
     /// Ridge penalty, if the method has one.
@@ -57,11 +62,25 @@ pub struct Header {
     /// What is worth knowing about the fit, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// How good it is on the held-out pairs.
+    /// How good the map of vectors alone is on the held-out pairs.
     pub report: HeldOutReport,
+    /// How good the map is that texts assist, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_with_texts: Option<HeldOutReport>,
 }
 
 impl Header {
+    /// How good it is where `texts` are at hand, or are not.
+    pub fn report_for(&self, texts: bool) -> &HeldOutReport {
+        self.report_with_texts.as_ref().filter(|_| texts).unwrap_or(&self.report)
+    }
+
+    /// Notes that a map of this kind takes the texts as well.
+    pub(super) fn assist(&mut self, kind: &str) {
+        self.format = FORMAT;
+        self.kind_with_texts = Some(kind.to_owned());
+    }
+
     pub(super) fn new(
         subject: Subject,
         method: &str,
@@ -71,11 +90,12 @@ impl Header {
         context: &Context<'_>,
     ) -> Self {
         Header {
-            format: FORMAT,
+            format: PLAIN_FORMAT,
             name: subject.name,
             source: subject.source,
             target: subject.target,
             kind: fitted.kind.name().into(),
+            kind_with_texts: None,
             method: method.into(),
             lambda: fitted.lambda,
             training_pairs: training.len(),
@@ -86,6 +106,7 @@ impl Header {
             created: context.timestamp(),
             notes: fitted.notes.clone(),
             report: HeldOutReport::empty(),
+            report_with_texts: None,
         }
     }
 }

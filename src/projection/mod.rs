@@ -3,20 +3,25 @@
 //! A *kind* is what is applied ([`kind::KINDS`]), a *method* is how it was found ([`fit::METHODS`]).
 
 mod affine;
+mod assisted;
 mod centres;
 mod file;
+mod file_texts;
 pub mod fit;
 mod header;
 mod kernel;
 pub mod kind;
 mod pairs;
+mod words;
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
 
 pub use affine::Affine;
+pub use assisted::Assisted;
 pub use header::{Header, Subject};
 pub use kind::Kind;
 pub use pairs::{Pairs, text_key};
+pub use words::{Codes, MOST_WORDS, Words};
 
 use crate::context::Context;
 use crate::error::{self, Error, Result};
@@ -24,14 +29,17 @@ use crate::matrix;
 use crate::measure::HeldOutReport;
 use crate::space::{Agreement, Space, same_model};
 use fit::FitOptions;
+use fit::texts::WithTexts;
 
 /// A fitted projection: from where, to where, how good, and the map itself.
 #[derive(Debug)]
 pub struct Projection {
     /// Everything but numbers: spaces, method, origin, held-out report.
     pub header: Header,
-    /// The map.
+    /// The map of vectors alone.
     pub kind: Box<dyn Kind>,
+    /// The map for records that keep their text, if that is better.
+    pub assisted: Option<Assisted>,
     /// Pairs that were not trained on, for later verification.
     pub held_out: Option<HeldOut>,
 }
@@ -45,6 +53,8 @@ pub struct HeldOut {
     pub source: Array2<f32>,
     /// Target vectors, n x target dimension.
     pub target: Array2<f32>,
+    /// What the words of the texts say, n x components; none if the projection does not ask for texts.
+    pub words: Option<Array2<f32>>,
     /// Mean of the training rows' target vectors: what knowing nothing would predict.
     pub training_mean: Array1<f32>,
 }
@@ -77,24 +87,37 @@ impl Projection {
         }
         let held_out = held_out.unwrap_or_else(|| Pairs::default_held_out(pairs.len()));
         let (training, held) = pairs.split(held_out, context.seed)?;
-        let fitted = fit::fit(method, &training, options, context)?;
+        let mut fitted = fit::fit(method, &training, options, context)?;
+        let with_texts = fit::texts::fit(method, &training, &mut fitted, options, context)?;
         let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
-        let header = Header::new(subject, method, &fitted, &training, &held, context);
-        let mut projection = Projection { header, kind: fitted.kind, held_out: None };
-        let projected = projection.apply(held.source().view())?;
-        projection.header.report = HeldOutReport::measure(
-            held.source().view(),
-            projected.view(),
-            held.target().view(),
-            training_mean.view(),
-            context.seed,
-        )?;
-        projection.held_out = Some(HeldOut {
+        let mut header = Header::new(subject, method, &fitted, &training, &held, context);
+        let assisted = match (with_texts, training.texts()) {
+            (Some(WithTexts { fitted, length }), Some(texts)) => {
+                Some(Assisted::new(texts.words.as_ref().clone(), length, fitted.kind, source)?)
+            }
+            _ => None,
+        };
+        if let Some(assisted) = &assisted {
+            header.assist(assisted.kind().name());
+        }
+        let words = held.texts().filter(|_| assisted.is_some()).map(|texts| texts.rows.clone());
+        let held_out = HeldOut {
             ids: held.ids().to_vec(),
             source: held.source().clone(),
             target: held.target().clone(),
+            words,
             training_mean,
-        });
+        };
+        let mut projection = Projection { header, kind: fitted.kind, assisted, held_out: None };
+        let report = |projected: Array2<f32>| {
+            let mean = held_out.training_mean.view();
+            let (source, target) = (held_out.source.view(), held_out.target.view());
+            HeldOutReport::measure(source, projected.view(), target, mean, context.seed)
+        };
+        projection.header.report = report(projection.apply(held_out.source.view())?)?;
+        projection.header.report_with_texts =
+            projection.apply_with_texts(&held_out)?.map(report).transpose()?;
+        projection.held_out = Some(held_out);
         Ok(projection)
     }
 
@@ -119,12 +142,74 @@ impl Projection {
         Ok(out)
     }
 
+    /// As [`Projection::apply`], with what is known of the words of each row's text: a row without any goes by its vector
+    /// alone, as all do if the projection does not ask for texts.
+    ///
+    /// # Errors
+    /// As [`Projection::apply_into`], and [`Mismatch`](error::Kind::Mismatch) if `codes` are not one a row.
+    pub fn apply_to_texts(&self, x: ArrayView2<'_, f32>, codes: &[&[u16]]) -> Result<Array2<f32>> {
+        if codes.len() != x.nrows() {
+            let found = format!("{} vectors and words of {} texts do not pair up", x.nrows(), codes.len());
+            return Err(Error::new(error::Kind::Mismatch, found));
+        }
+        let known: Vec<usize> =
+            (0..codes.len()).filter(|row| codes.get(*row).is_some_and(|c| !c.is_empty())).collect();
+        let Some(assisted) = self.assisted.as_ref().filter(|_| !known.is_empty()) else {
+            return self.apply(x);
+        };
+        let said: Vec<&[u16]> = known.iter().filter_map(|row| codes.get(*row).copied()).collect();
+        let words = assisted.words().rows(&said);
+        if known.len() == codes.len() {
+            return self.assist(assisted, x, words.view());
+        }
+        let mut out = self.apply(x)?;
+        let found = self.assist(assisted, x.select(Axis(0), &known).view(), words.view())?;
+        for (row, found) in known.into_iter().zip(found.outer_iter()) {
+            out.row_mut(row).assign(&found);
+        }
+        Ok(out)
+    }
+
+    /// The target vectors of held-out pairs by their vectors and texts; none if the projection does not ask for texts.
+    ///
+    /// # Errors
+    /// As [`Projection::apply_into`].
+    pub fn apply_with_texts(&self, held_out: &HeldOut) -> Result<Option<Array2<f32>>> {
+        match (&self.assisted, &held_out.words) {
+            (Some(assisted), Some(words)) => {
+                self.assist(assisted, held_out.source.view(), words.view()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn assist(
+        &self,
+        assisted: &Assisted,
+        x: ArrayView2<'_, f32>,
+        words: ArrayView2<'_, f32>,
+    ) -> Result<Array2<f32>> {
+        let mut out = Array2::zeros((x.nrows(), self.header.target.dimension));
+        self.checked(x, out.view_mut(), |out| assisted.apply_into(x, words, out))?;
+        Ok(out)
+    }
+
     /// As [`Projection::apply`], into `out` (n x target dimension).
     ///
     /// # Errors
     /// [`Mismatch`](error::Kind::Mismatch) on a wrong dimension; [`Damaged`](error::Kind::Damaged) if a vector
     /// holds a value that is not finite (number of such rows and the first) or is mapped to one.
-    pub fn apply_into(&self, x: ArrayView2<'_, f32>, mut out: ArrayViewMut2<'_, f32>) -> Result<()> {
+    pub fn apply_into(&self, x: ArrayView2<'_, f32>, out: ArrayViewMut2<'_, f32>) -> Result<()> {
+        self.checked(x, out, |out| self.kind.apply_into(x, out))
+    }
+
+    /// Looks at `x` before and at `out` after `map`, and gives the rows of `out` the length that the target space asks for.
+    fn checked(
+        &self,
+        x: ArrayView2<'_, f32>,
+        mut out: ArrayViewMut2<'_, f32>,
+        map: impl FnOnce(ArrayViewMut2<'_, f32>) -> Result<()>,
+    ) -> Result<()> {
         let (source, target) = (self.header.source.dimension, self.header.target.dimension);
         if x.ncols() != source || out.dim() != (x.nrows(), target) {
             return Err(Error::new(
@@ -136,7 +221,7 @@ impl Projection {
             ));
         }
         finite(matrix::not_finite(x), x.nrows(), "source")?;
-        self.kind.apply_into(x, out.view_mut())?;
+        map(out.view_mut())?;
         let bad = match self.header.target.normalised {
             Some(true) => matrix::normalise_rows(out),
             _ => matrix::not_finite(out.view()),
@@ -202,3 +287,5 @@ fn finite(bad: Option<(usize, usize)>, rows: usize, which: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text_tests;

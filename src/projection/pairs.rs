@@ -1,10 +1,13 @@
 //! Pairs: the same texts in two spaces, from which a projection is fitted and by which it is judged.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView1, Axis};
 use sha2::{Digest, Sha256};
 
+use super::assisted;
+use super::words::Words;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 use crate::{matrix, random};
@@ -16,6 +19,16 @@ pub struct Pairs {
     source: Array2<f32>,
     target: Array2<f32>,
     removed: usize,
+    texts: Option<TextRows>,
+}
+
+/// What the words of the pairs' texts say.
+#[derive(Clone, Debug)]
+pub(super) struct TextRows {
+    /// The table.
+    pub words: Arc<Words>,
+    /// One row a pair, of length 1 or 0.
+    pub rows: Array2<f32>,
 }
 
 /// Id of a pair whose text is known: the same text has the same id in training and in any store, and the id does
@@ -74,9 +87,9 @@ impl Pairs {
             .collect();
         let removed = n - keep.len();
         if removed == 0 {
-            return Ok(Pairs { ids, source, target, removed });
+            return Ok(Pairs { ids, source, target, removed, texts: None });
         }
-        let mut kept = Pairs { ids, source, target, removed: 0 }.select(&keep);
+        let mut kept = Pairs { ids, source, target, removed: 0, texts: None }.select(&keep);
         kept.removed = removed;
         Ok(kept)
     }
@@ -104,6 +117,41 @@ impl Pairs {
     /// Target vectors, n x target dimension.
     pub fn target(&self) -> &Array2<f32> {
         &self.target
+    }
+
+    /// With what `words` say of the text of each pair, in the order of [`Pairs::ids`]: a projection is then fitted to both.
+    ///
+    /// # Errors
+    /// [`Kind::Mismatch`] if there is not one text a pair.
+    pub fn with_texts<S: AsRef<str> + Sync>(self, words: Words, texts: &[S]) -> Result<Pairs> {
+        if texts.len() != self.len() {
+            let found = format!("{} pairs and {} texts do not fit", self.len(), texts.len());
+            return Err(Error::new(Kind::Mismatch, found));
+        }
+        let rows = words.rows_of(texts);
+        Ok(Pairs { texts: Some(TextRows { words: Arc::new(words), rows }), ..self })
+    }
+
+    /// What the words of the texts say, if that is known.
+    pub(super) fn texts(&self) -> Option<&TextRows> {
+        self.texts.as_ref()
+    }
+
+    /// The pairs with source rows that are followed by those of the words, and how long the latter are: as far spread as
+    /// the source vectors. None without words that tell texts apart.
+    pub(super) fn wide(&self) -> Result<Option<(Pairs, f32)>> {
+        let Some(texts) = &self.texts else { return Ok(None) };
+        let spread = |rows: &Array2<f32>| {
+            let mean = matrix::column_means(rows.view());
+            matrix::centred(rows.view(), mean.view()).iter().map(|v| v * v).sum::<f64>()
+        };
+        let length = (spread(&self.source) / spread(&texts.rows)).sqrt() as f32;
+        if !(length.is_finite() && length > 0.0) {
+            return Ok(None);
+        }
+        let source = assisted::wide(self.source.view(), texts.rows.view(), length)?;
+        let (ids, target) = (self.ids.clone(), self.target.clone());
+        Ok(Some((Pairs { ids, source, target, removed: self.removed, texts: None }, length)))
     }
 
     /// Rows that the constructor removed because their id or source vector occurred before.
@@ -162,6 +210,10 @@ impl Pairs {
             source: self.source.select(Axis(0), rows),
             target: self.target.select(Axis(0), rows),
             removed: 0,
+            texts: self
+                .texts
+                .as_ref()
+                .map(|texts| TextRows { words: texts.words.clone(), rows: texts.rows.select(Axis(0), rows) }),
         }
     }
 }

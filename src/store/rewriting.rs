@@ -91,6 +91,9 @@ pub trait Rewrite {
     /// cheapest first; never empty.
     fn ways(&self) -> Vec<IndexWay>;
 
+    /// Shows id and text of every record that has a text. Texts stay as they are up to the commit.
+    fn texts(&self, look: &mut dyn FnMut(&str, &str)) -> Result<()>;
+
     /// Sends every record through `pass`, and meanwhile saves what a restore needs into the target's folder,
     /// durably. Memory does not grow with the vectors unless the only way is to build an index of them.
     ///

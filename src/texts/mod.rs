@@ -2,9 +2,11 @@
 
 mod bundled;
 mod file;
+mod words;
 
 pub use bundled::bundled;
 pub use file::{MOST_BYTES, MOST_LINE_BYTES, read};
+pub use words::{Vocabulary, words};
 
 /// Distinct, non-empty texts with their identifiers, in the order of their source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,12 +2,13 @@
 
 use ndarray::Array2;
 
-use super::{Declared, Side};
+use super::{Declared, Side, TrainOptions, words};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::sampling::{Reservoir, rank, stratified};
 use crate::space::{Agreement, Space, same_model};
 use crate::store::{Collection, VectorStore};
+use crate::texts::Vocabulary;
 
 const BATCH: usize = 1000;
 
@@ -19,10 +20,13 @@ const CANDIDATES_PER_SAMPLE: usize = 4;
 const LENGTH_TOLERANCE: f64 = 1e-2;
 
 /// Texts with their stored vectors, lowest rank first.
+#[derive(Default)]
 pub(super) struct Sample {
     pub ids: Vec<String>,
     pub texts: Vec<String>,
     pub vectors: Array2<f32>,
+    /// The words of the texts among which these were chosen.
+    pub vocabulary: Vocabulary,
     /// Whether every vector that was looked at has length 1.
     pub normalised: bool,
     pub notes: Vec<String>,
@@ -114,10 +118,11 @@ pub(super) fn with_revision_of(model: &Space, known: &Space) -> Space {
 pub(super) fn sample(
     store: &dyn VectorStore,
     collection: &Collection,
-    n: usize,
+    options: &TrainOptions,
     target: &Side<'_>,
     context: &Context<'_>,
 ) -> Result<Sample> {
+    let n = options.samples;
     let without_texts = || {
         Error::new(
             Kind::Refused,
@@ -176,16 +181,16 @@ pub(super) fn sample(
     if zero > 0 {
         notes.push(format!("{zero} records have a vector of zeros and were not drawn"));
     }
-    choose(reservoir.into_items(), n, normalised, notes, context.seed)
+    let candidates = reservoir.into_items();
+    let vocabulary = match words::wanted(options) {
+        0 => Vocabulary::default(),
+        most => Vocabulary::count(candidates.iter().map(|c| c.text.as_str()), most),
+    };
+    let sample = choose(candidates, n, context.seed)?;
+    Ok(Sample { vocabulary, normalised, notes, ..sample })
 }
 
-fn choose(
-    candidates: Vec<Candidate>,
-    n: usize,
-    normalised: bool,
-    notes: Vec<String>,
-    seed: u64,
-) -> Result<Sample> {
+fn choose(candidates: Vec<Candidate>, n: usize, seed: u64) -> Result<Sample> {
     let dimension = candidates.first().map_or(0, |c| c.vector.len());
     let flat: Vec<f32> = candidates.iter().flat_map(|c| c.vector.iter().copied()).collect();
     let all = Array2::from_shape_vec((candidates.len(), dimension), flat).map_err(|e| {
@@ -193,7 +198,7 @@ fn choose(
     })?;
     let chosen = stratified(all.view(), n, seed)?;
     let vectors = all.select(ndarray::Axis(0), &chosen);
-    let mut sample = Sample { ids: Vec::new(), texts: Vec::new(), vectors, normalised, notes };
+    let mut sample = Sample { vectors, ..Sample::default() };
     let mut wanted = chosen.into_iter().peekable();
     for (row, candidate) in candidates.into_iter().enumerate() {
         if wanted.next_if_eq(&row).is_some() {

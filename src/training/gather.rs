@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis};
 
 use super::collection::{self, Sample};
 use super::recheck::{self, Recheck};
-use super::{Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ};
+use super::{Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ, words};
 use crate::context::Context;
 use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
@@ -12,7 +12,7 @@ use crate::projection::{Pairs, text_key};
 use crate::sampling::{Reservoir, rank};
 use crate::space::Space;
 use crate::store::{Collection, VectorStore};
-use crate::texts::TextSet;
+use crate::texts::{TextSet, Vocabulary};
 
 const SOURCE: &str = "embedding with the source model";
 const TARGET: &str = "embedding with the target model";
@@ -53,7 +53,7 @@ fn from_collection(
 ) -> Result<Gathered> {
     let mut source = collection::declared_space(collection, &declared)?;
     differ(&source, target.space())?;
-    let mut sample = collection::sample(store, collection, options.samples, target, context)?;
+    let mut sample = collection::sample(store, collection, options, target, context)?;
     clock.lap("reading texts and vectors");
     enough(sample.ids.len(), "distinct texts with vectors", hint_for([target]))?;
     let mut notes = std::mem::take(&mut sample.notes);
@@ -78,11 +78,12 @@ fn from_collection(
     };
     source.normalised = source.normalised.or(Some(sample.normalised));
     differ(&source, target.space())?;
-    let Sample { ids, texts, vectors, .. } = sample;
+    let Sample { ids, texts, vectors, vocabulary, .. } = sample;
     let rows = rows_of(target, &ids, &texts, TARGET, context)?;
     clock.lap(TARGET);
+    let pairs = Pairs::new(keys(&texts), vectors, rows)?;
     Ok(Gathered {
-        pairs: Pairs::new(keys(&texts), vectors, rows)?,
+        pairs: words::add(pairs, &texts, &vocabulary, target, clock, context)?,
         source,
         origin: format!("the collection `{}`'s own texts", collection.name),
         recheck,
@@ -106,6 +107,12 @@ fn from_texts(
     if set.empty + set.duplicates > 0 {
         notes.push(format!("left out {} empty and {} repeated texts", set.empty, set.duplicates));
     }
+    // What generic passages have in common with a collection are not its words.
+    let most = if set.bundled { options.words.unwrap_or(0) } else { words::wanted(options) };
+    let vocabulary = match most {
+        0 => Vocabulary::default(),
+        most => Vocabulary::count(set.texts.iter().map(String::as_str), most),
+    };
     let mut reservoir = Reservoir::new(options.samples);
     for (id, text) in set.ids.into_iter().zip(set.texts) {
         if side.has(&id) && target.has(&id) {
@@ -119,8 +126,9 @@ fn from_texts(
     clock.lap(SOURCE);
     let rows = rows_of(target, &ids, &texts, TARGET, context)?;
     clock.lap(TARGET);
+    let pairs = Pairs::new(keys(&texts), source, rows)?;
     Ok(Gathered {
-        pairs: Pairs::new(keys(&texts), source, rows)?,
+        pairs: words::add(pairs, &texts, &vocabulary, target, clock, context)?,
         source: side.space().clone(),
         origin: set.origin,
         recheck: None,

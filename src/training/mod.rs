@@ -11,6 +11,7 @@ mod save;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use ndarray::Array2;
 use serde::Serialize;
@@ -27,6 +28,7 @@ use crate::texts::TextSet;
 pub use recheck::{Recheck, Variant};
 pub use request::{Request, TextOrigin, run};
 pub use save::{file_name, save};
+pub use words::DEFAULT_WORDS;
 
 /// Fewest pairs that are fitted to.
 pub const FEWEST_PAIRS: usize = 20;
@@ -127,6 +129,9 @@ pub struct TrainOptions {
     pub method: String,
     /// Pairs to hold out; `None` takes a fifth, at least 20 and at most 500.
     pub held_out: Option<usize>,
+    /// Words of the texts that the target model embeds, so that texts can assist the projection: at most so many, 0 for
+    /// none; `None` takes [`DEFAULT_WORDS`] where the method is the default.
+    pub words: Option<usize>,
     /// Options of the method.
     pub fit: FitOptions,
     /// Name of the projection; `None` makes one from the models.
@@ -141,6 +146,7 @@ impl Default for TrainOptions {
             samples: 2000,
             method: DEFAULT_METHOD.into(),
             held_out: None,
+            words: None,
             fit: FitOptions::default(),
             name: None,
             accept_mismatch: false,

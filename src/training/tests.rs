@@ -44,6 +44,47 @@ fn a_collection_is_its_own_training_set() {
     assert!(training.timings.iter().any(|t| t.stage == "fitting and measuring"));
 }
 
+/// A text of 12 of 60 words, by its number.
+fn wordy(number: usize) -> String {
+    let mut state = number as u64 + 1;
+    let words: Vec<String> = (0..12)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            format!("word{}", (state >> 33) % 60)
+        })
+        .collect();
+    words.join(" ")
+}
+
+#[test]
+fn words_that_the_target_model_embeds_assist_the_projection() {
+    let (old, new) = (Letters::new("lab/narrow", 2, 1), Letters::new("lab/new", 16, 2));
+    let mut shelf = shelf(400, &old);
+    let texts: Vec<String> = (0..400).map(wordy).collect();
+    let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let rows = old.embed(&borrowed, Role::Document, &context()).unwrap();
+    for ((record, text), row) in shelf.records.iter_mut().zip(&texts).zip(rows.outer_iter()) {
+        (record.1, record.2) = (Some(text.clone()), row.to_vec());
+    }
+    let run = |options: TrainOptions| {
+        train(source(&shelf, declared(&old)), &Side::Model(&new), &options, &context()).unwrap().projection
+    };
+    let projection = run(options(400));
+    let assisted = projection.assisted.as_ref().unwrap();
+    assert_eq!(assisted.words().words().len(), 60);
+    let header = &projection.header;
+    let (with, without) = (header.report_for(true), header.report_for(false));
+    assert!(with.value("cosine_mean") > without.value("cosine_mean"), "{header:?}");
+    assert!(header.notes.iter().any(|note| note.starts_with("with the words of the texts")), "{header:?}");
+
+    // Nobody asks for words, or for fewer than say anything.
+    assert!(run(TrainOptions { words: Some(0), ..options(400) }).assisted.is_none());
+    assert!(run(TrainOptions { words: Some(20), ..options(400) }).assisted.is_none());
+    assert!(run(TrainOptions { method: "ridge".into(), ..options(400) }).assisted.is_none());
+    let asked = TrainOptions { method: "ridge".into(), words: Some(60), ..options(400) };
+    assert!(run(asked).assisted.is_some(), "a method that was named is given what was asked for");
+}
+
 #[test]
 fn the_source_model_need_not_exist() {
     let (old, new) = (old().of_length(3.0), new());

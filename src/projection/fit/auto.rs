@@ -35,13 +35,13 @@ impl Rung {
     fn mean(&self) -> f64 {
         self.shares.iter().sum::<f64>() / self.shares.len().max(1) as f64
     }
+}
 
-    /// Whether it beats `base` on more than by chance.
-    fn beats(&self, base: &Rung, seed: u64) -> bool {
-        let gains: Vec<f64> = self.shares.iter().zip(&base.shares).map(|(a, b)| a - b).collect();
-        let interval = bootstrap::interval(gains.len(), seed, |counts| bootstrap::means(&gains, counts));
-        interval.is_some_and(|(low, _)| low > 0.0)
-    }
+/// Whether one method beats another by more than chance, by what the same rows find with each.
+pub(super) fn beats(shares: &[f64], base: &[f64], seed: u64) -> bool {
+    let gains: Vec<f64> = shares.iter().zip(base).map(|(a, b)| a - b).collect();
+    let interval = bootstrap::interval(gains.len(), seed, |counts| bootstrap::means(&gains, counts));
+    interval.is_some_and(|(low, _)| low > 0.0)
 }
 
 pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
@@ -63,10 +63,11 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     }
     let best = rungs
         .iter()
-        .filter(|rung| rung.beats(&base, context.seed))
+        .filter(|rung| beats(&rung.shares, &base.shares, context.seed))
         .max_by(|a, b| a.mean().total_cmp(&b.mean()))
         .unwrap_or(&base);
     let mut fitted = (best.method.fit)(pairs, options, context)?;
+    fitted.found = Some(best.shares.clone());
     let ladder: Vec<String> = std::iter::once(&base)
         .chain(&rungs)
         .map(|rung| format!("{} {:.3}", rung.method.name, rung.mean()))

@@ -79,7 +79,7 @@ pub(super) fn fit(pairs: &Pairs, _: &FitOptions, context: &Context<'_>) -> Resul
     let coefficients = matrix::times_transposed(coefficients.view(), restored.map.view())?;
     let affine = Affine::new(weight, source_mean, target_mean + restored.shift)?;
     let kernel = Kernel::new(affine, centres, coefficients)?;
-    Ok(Fitted { kind: Box::new(kernel), lambda: Some(f64::from(PENALTY)), notes })
+    Ok(Fitted { kind: Box::new(kernel), lambda: Some(f64::from(PENALTY)), found: None, notes })
 }
 
 /// The rows as centres: leading directions, and a threshold that leaves few near ones.
@@ -134,14 +134,19 @@ fn solve(
     y: ArrayView2<'_, f32>,
     notes: &mut Vec<String>,
 ) -> Result<(Array2<f32>, Array1<f32>)> {
-    let mut more = PENALTY;
-    for _ in 0..6 {
+    let (mut more, mut penalty) = (PENALTY, PENALTY);
+    for _ in 0..12 {
         gram.diag_mut().iter_mut().for_each(|value| *value += more);
         if let Some(factors) = matrix::Cholesky::of(gram.view()) {
+            if penalty > PENALTY {
+                notes.push(format!(
+                    "near rows have too much in common for a penalty of {PENALTY}, {penalty} was taken"
+                ));
+            }
             return Ok((factors.solve(y), factors.inverse_diagonal()));
         }
-        notes.push("near rows have too much in common for the penalty, which was doubled".to_owned());
-        more *= 2.0;
+        more = 3.0 * penalty;
+        penalty += more;
     }
     Err(Error::new(error::Kind::Refused, "the training pairs do not determine a kernel map")
         .hint("use the method `contrast`"))

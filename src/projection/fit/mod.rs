@@ -10,6 +10,7 @@ mod ridge;
 mod spectrum;
 #[cfg(test)]
 mod testing;
+pub(super) mod texts;
 
 use candle_core::Device;
 
@@ -55,6 +56,9 @@ pub struct Fitted {
     pub kind: Box<dyn Kind>,
     /// Ridge penalty that was used, if the method has one.
     pub lambda: Option<f64>,
+    /// Share of its native neighbours that each of some rows found among rows predicted without themselves, where the
+    /// method looked; the rows are the same for the same pairs and seed.
+    pub found: Option<Vec<f64>>,
     /// What is worth knowing about the fit, in words; empty if nothing is.
     pub notes: Vec<String>,
 }

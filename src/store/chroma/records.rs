@@ -64,6 +64,27 @@ impl Cursor {
     }
 }
 
+/// Shows id and text of every record of the collection that has a text.
+pub(super) fn texts(
+    connection: &Connection,
+    snapshot: &Snapshot,
+    look: &mut dyn FnMut(&str, &str),
+) -> Result<()> {
+    let doing = "read texts";
+    let sql = "SELECT e.embedding_id, m.string_value FROM embeddings e JOIN embedding_metadata m \
+               ON m.id = e.id AND m.key = 'chroma:document' \
+               WHERE +e.segment_id = ?1 AND m.string_value IS NOT NULL ORDER BY e.id";
+    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    let mut rows = statement.query(params![snapshot.entry.metadata]).doing(doing)?;
+    while let Some(row) = rows.next().doing(doing)? {
+        let text = |column: usize| row.get_ref(column).ok().and_then(|value| value.as_str().ok());
+        if let (Some(id), Some(text)) = (text(0), text(1)) {
+            look(id, text);
+        }
+    }
+    Ok(())
+}
+
 /// A stream of records.
 pub(super) struct Reader {
     pub connection: Connection,

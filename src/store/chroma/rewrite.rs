@@ -16,7 +16,7 @@ use super::source;
 use super::sql::Doing;
 use super::stamp::Stamp;
 use super::traces::Traces;
-use super::{backup, fold, sql};
+use super::{backup, fold, records, sql};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::store::{BackupChoice, Batch, Hit, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget, Saved};
@@ -130,6 +130,10 @@ impl Rewrite for ChromaRewrite {
             IndexChoice::Keep => vec![IndexWay::Kept, IndexWay::Repaired],
             IndexChoice::Rebuild => vec![IndexWay::Rebuilt],
         }
+    }
+
+    fn texts(&self, look: &mut dyn FnMut(&str, &str)) -> Result<()> {
+        records::texts(&self.connection, &self.snapshot, look)
     }
 
     fn transform(
