@@ -1,10 +1,13 @@
-//! Texts to train on: read from a file, or the sample that ships with embedport.
+//! Texts to train on: read from a file, or the sample that ships with embedport; and judgements of which text answers
+//! which query.
 
 mod bundled;
 mod file;
+mod judgements;
 
 pub use bundled::bundled;
 pub use file::{MOST_BYTES, MOST_LINE_BYTES, read};
+pub use judgements::Judgements;
 
 /// Distinct, non-empty texts with their identifiers, in the order of their source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
