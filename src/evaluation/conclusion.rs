@@ -31,17 +31,20 @@ impl Question<'_> {
             );
         } else if queries.ids.len() < queries.given {
             notes.push(format!(
-                "{} of {} queries have no relevant record in the judgements and were left out",
+                "queries left out because no record was judged relevant to them: {} of {}",
                 queries.given - queries.ids.len(),
                 queries.given
             ));
         }
         if queries.repeated > 0 {
-            notes.push(format!("{} queries repeat the text of another and were left out", queries.repeated));
+            notes.push(format!(
+                "queries left out because they repeat the text of another: {}",
+                queries.repeated
+            ));
         }
         let zeros = corpus.rows.rows().into_iter().filter(|row| row.iter().all(|v| *v == 0.0)).count();
         if zeros > 0 {
-            notes.push(format!("{zeros} records have a vector of zeros"));
+            notes.push(format!("records with a vector of zeros: {zeros}"));
         }
         if let (QuerySource::Texts { model, .. }, Some(recorded)) = (&self.request.queries, &corpus.model)
             && !same_model(&model.space().model, recorded)
@@ -66,11 +69,11 @@ impl Question<'_> {
         let ours = answers.first().ok_or_else(|| Error::new(Kind::Internal, "no corpus was asked"))?;
         let judgements = self.judged(ours);
         if let Some(judged) = judgements.as_ref().filter(|j| j.without_query > 0) {
-            notes.push(format!("{} judged queries were not among the queries", judged.without_query));
+            notes.push(format!("judged queries that were not among the queries: {}", judged.without_query));
         }
         if let Some(judged) = judgements.as_ref().filter(|j| j.absent > 0) {
             notes.push(format!(
-                "{} of {} relevant records are not in the corpus: they count as not found",
+                "relevant records that the corpus lacks, which count as not found: {} of {}",
                 judged.absent, judged.relevant
             ));
         }

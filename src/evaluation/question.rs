@@ -154,7 +154,7 @@ impl Question<'_> {
         }
         if theirs.len() < native.ids.len() {
             notes.push(format!(
-                "{} of {} native vectors are of no record of the corpus and were left out",
+                "native vectors left out because the corpus has no such record: {} of {}",
                 native.ids.len() - theirs.len(),
                 native.ids.len()
             ));
@@ -164,7 +164,7 @@ impl Question<'_> {
             return Ok((None, native));
         }
         notes.push(format!(
-            "{} of {} records have no native vector: everything against native is on the {} others",
+            "records without a native vector: {} of {}; everything against native is on the {} others",
             corpus.ids.len() - ours.len(),
             corpus.ids.len(),
             ours.len()

@@ -4,6 +4,7 @@ use ndarray::Axis;
 use serde::Serialize;
 
 use super::bootstrap;
+use super::report::rounded;
 
 /// Share of the bootstrap that an interval holds.
 pub const COVERAGE: f64 = 0.90;
@@ -59,7 +60,11 @@ impl Estimate {
     }
 
     fn of(value: f64, interval: Option<(f64, f64)>) -> Self {
-        Estimate { value: Some(value), low: interval.map(|i| i.0), high: interval.map(|i| i.1) }
+        Estimate {
+            value: Some(rounded(value)),
+            low: interval.map(|i| rounded(i.0)),
+            high: interval.map(|i| rounded(i.1)),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 use std::path::PathBuf;
 
-use embedport::evaluation::{Evaluation, Figure, Native, Quantiles, Role, System, WorstQuery};
+use embedport::evaluation::{Evaluation, Figure, Native, Quantiles, System, WorstQuery};
 use embedport::measure::Estimate;
 use serde::Serialize;
 
@@ -116,14 +116,8 @@ fn figures(e: &Evaluation) -> Table {
 }
 
 fn differences(others: &[&System]) -> [Table; 2] {
-    let heads = |title: &str| {
-        let of = |s: &&System| match s.role {
-            Role::Native => "- native".to_owned(),
-            _ => format!("- {}", s.name),
-        };
-        Table::new(title, first("corpus").chain(others.iter().map(of)))
-    };
-    let mut means = heads("Corpus minus others, on the same queries");
+    let heads = |title: &str| Table::new(title, first("").chain(others.iter().map(|s| s.name.clone())));
+    let mut means = heads("Corpus minus other, on the same queries");
     let mut counts = heads("Queries on which the corpus is better, equal, worse");
     let mut names: Vec<&str> = Vec::new();
     for difference in others.iter().flat_map(|s| &s.differences) {

@@ -13,7 +13,7 @@ use crate::output::evaluation::{Table, facts, tables, title};
 /// The report as one file. `now`: when it was made.
 pub fn evaluation(e: &Evaluation, now: &str) -> Result<String> {
     let mut body = String::new();
-    write_body(&mut body, e, now)
+    write_body(&mut body, e)
         .map_err(|cause| Error::new(Kind::Internal, "the report cannot be written").because(cause))?;
     let plots = plots(e)?;
     if !plots.is_empty() {
@@ -25,7 +25,7 @@ pub fn evaluation(e: &Evaluation, now: &str) -> Result<String> {
     Ok(page("Retrieval evaluation", &body))
 }
 
-fn write_body(body: &mut String, e: &Evaluation, _now: &str) -> std::fmt::Result {
+fn write_body(body: &mut String, e: &Evaluation) -> std::fmt::Result {
     body.push_str("<div class=\"scroll\"><table>\n");
     for (name, words) in facts(e) {
         writeln!(body, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escaped(&name), escaped(&words))?;

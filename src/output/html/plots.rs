@@ -146,7 +146,7 @@ fn chart<'a, 'b>(
         .x_label_area_size(if has_x_axis { 40 } else { 8 })
         .y_label_area_size(52)
         .build_cartesian_2d(x, y)?;
-    let text = TextStyle::from(("sans-serif", 12)).color(&INK);
+    let text = TextStyle::from(("sans-serif", 15)).color(&INK);
     let number = |v: &f64| if v.abs() < 10.0 { format!("{v:.2}") } else { format!("{v:.0}") };
     let mut mesh = chart.configure_mesh();
     mesh.light_line_style(TRANSPARENT)
