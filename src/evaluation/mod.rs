@@ -1,8 +1,9 @@
 //! How well vectors answer questions: a collection or a vector file, asked by queries whose answers were judged,
 //! beside native vectors and baselines.
 //!
-//! Search is exact. Vectors are read once into one f32 matrix (4 bytes a component; native vectors take a second one, and
-//! baselines one at a time), which is reordered and normalised in place; a query takes 12 bytes a hit.
+//! Search is exact. The corpus is read once into one f32 matrix (4 bytes a component), which is reordered and normalised in
+//! place; native vectors take a second one (and a third where they lack records), baselines one at a time after these
+//! are gone. Reading a `.npy` file takes its own size besides for a moment. A query takes 12 bytes a hit.
 
 mod conclusion;
 mod native;

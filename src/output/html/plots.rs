@@ -143,11 +143,16 @@ fn chart<'a, 'b>(
 ) -> std::result::Result<Chart<'a, 'b>, DrawingAreaErrorKind<std::io::Error>> {
     let mut chart = ChartBuilder::on(area)
         .margin(8)
+        .margin_right(20)
         .x_label_area_size(if has_x_axis { 40 } else { 8 })
-        .y_label_area_size(52)
+        .y_label_area_size(58)
         .build_cartesian_2d(x, y)?;
     let text = TextStyle::from(("sans-serif", 15)).color(&INK);
-    let number = |v: &f64| if v.abs() < 10.0 { format!("{v:.2}") } else { format!("{v:.0}") };
+    let number = |v: &f64| match v.abs() {
+        size if size < 0.005 => "0.00".to_owned(),
+        size if size < 10.0 => format!("{v:.2}"),
+        _ => format!("{v:.0}"),
+    };
     let mut mesh = chart.configure_mesh();
     mesh.light_line_style(TRANSPARENT)
         .bold_line_style(INK.mix(0.12))
