@@ -83,7 +83,7 @@ impl Question<'_> {
         };
         pictures.scores = self.score_histograms(&answers);
         for answer in &mut answers {
-            answer.system.figures = system::figures(&answer.scored, self.seed);
+            answer.system.figures = system::figures(&answer.scored, self.context.seed);
         }
         Ok(Evaluation {
             metric: match self.metric {
@@ -94,7 +94,7 @@ impl Question<'_> {
             k: self.request.k.clone(),
             coverage: COVERAGE,
             resamples: bootstrap::RESAMPLES,
-            seed: self.seed,
+            seed: self.context.seed,
             queries: Asked {
                 origin: self.queries.origin.clone(),
                 given: self.queries.given,

@@ -74,9 +74,8 @@ pub fn evaluate(request: &Request<'_>, context: &Context<'_>) -> Result<Evaluati
     corpus.prepare(metric);
     queries.prepare(metric);
     context.check()?;
-    let asked =
-        Question { request, judgements: judgements.as_ref(), queries: &queries, metric, seed: context.seed };
-    asked.evaluate(corpus, context)
+    let asked = Question { request, judgements: judgements.as_ref(), queries: &queries, metric, context };
+    asked.evaluate(corpus)
 }
 
 fn check(request: &Request<'_>) -> Result<()> {

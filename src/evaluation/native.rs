@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use super::result::{Figure, Histogram, Native, Pictures};
 use super::system::{Rankings, Scored, both};
 use super::vectors::{Vectors, search};
+use crate::context::Context;
 use crate::error::Result;
 use crate::measure::nearest::{Metric, Neighbour};
 use crate::measure::{Estimate, pairs, ranking, similarity};
@@ -46,16 +47,16 @@ pub(super) fn compare(
     (ours, theirs): (&[Scored], &[Scored]),
     k: &[usize],
     metric: Metric,
-    seed: u64,
+    context: &Context<'_>,
     pictures: &mut Pictures,
 ) -> Result<Native> {
-    let records = corpus.ids.len();
+    let (records, seed) = (corpus.ids.len(), context.seed);
     let asked: Vec<usize> = random::shuffled(records, seed).into_iter().take(MOST_DOCUMENTS).collect();
     let most = k.iter().copied().max().unwrap_or(0);
     let kept = shares(
         "native_neighbours",
-        &neighbours(corpus.rows.view(), &asked, most, metric)?,
-        &neighbours(native.rows.view(), &asked, most, metric)?,
+        &neighbours(corpus.rows.view(), &asked, most, metric, context)?,
+        &neighbours(native.rows.view(), &asked, most, metric, context)?,
         k,
         records.saturating_sub(1),
     );
@@ -97,9 +98,10 @@ fn neighbours(
     asked: &[usize],
     k: usize,
     metric: Metric,
+    context: &Context<'_>,
 ) -> Result<Vec<Vec<usize>>> {
     let queries = rows.select(Axis(0), asked);
-    let found = search(queries.view(), rows, k.saturating_add(1), metric)?;
+    let found = search(queries.view(), rows, k.saturating_add(1), metric, context)?;
     let others = |(own, hits): (&usize, Vec<Neighbour>)| -> Vec<usize> {
         hits.into_iter().map(|hit| hit.row).filter(|row| row != own).take(k).collect()
     };
@@ -151,11 +153,12 @@ mod tests {
     use ndarray::array;
 
     use super::*;
+    use crate::context::testing::context;
 
     #[test]
     fn a_document_is_not_its_own_neighbour() {
         let x = array![[0.0f32], [1.0], [3.0], [7.0]];
-        let found = neighbours(x.view(), &[3, 0], 2, Metric::L2).unwrap();
+        let found = neighbours(x.view(), &[3, 0], 2, Metric::L2, &context()).unwrap();
         assert_eq!(found, [[2, 1], [1, 2]]);
     }
 

@@ -80,7 +80,10 @@ impl Queries {
                     set.ids.into_iter().zip(set.texts).filter(|(id, _)| is_asked(id)).unzip();
                 let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
                 context.progress.start("embedding queries", Some(texts.len() as u64), "texts");
-                let rows = model.embed(&borrowed, Role::Query, context)?;
+                let rows = match borrowed.is_empty() {
+                    true => Array2::zeros((0, model.space().dimension)),
+                    false => model.embed(&borrowed, Role::Query, context)?,
+                };
                 context.progress.finish();
                 Queries { ids, rows, texts, origin: set.origin, given, repeated: set.duplicates }
             }

@@ -27,7 +27,7 @@ pub(super) struct Question<'a> {
     pub judgements: Option<&'a Judgements>,
     pub queries: &'a Queries,
     pub metric: Metric,
-    pub seed: u64,
+    pub context: &'a Context<'a>,
 }
 
 /// A system with what it found.
@@ -40,16 +40,15 @@ pub(super) struct Answered {
 
 impl Question<'_> {
     /// Asks every system and compares.
-    pub fn evaluate(&self, corpus: Vectors, context: &Context<'_>) -> Result<Evaluation> {
+    pub fn evaluate(&self, corpus: Vectors) -> Result<Evaluation> {
         let mut notes = self.first_notes(&corpus);
         let mut pictures = Pictures::default();
         let mut answers = vec![self.ask("corpus", Role::Corpus, &corpus, None)?];
-        context.check()?;
         let mut native_ids = None;
         let native = match &self.request.native {
             None => None,
             Some(path) => {
-                let (common, native) = self.native(path, &corpus, context, &mut notes)?;
+                let (common, native) = self.native(path, &corpus, &mut notes)?;
                 let mut truth = self.ask("native", Role::Native, &native, None)?;
                 if let Some(common) = &common {
                     answers.push(self.ask(COMMON, Role::CorpusCommon, common, None)?);
@@ -67,7 +66,7 @@ impl Question<'_> {
                     (&ours.scored, &truth.scored),
                     &self.request.k,
                     self.metric,
-                    self.seed,
+                    self.context,
                     &mut pictures,
                 )?;
                 self.compare(ours, &mut truth, &mut pictures);
@@ -79,8 +78,7 @@ impl Question<'_> {
         };
         drop(corpus.rows);
         for baseline in &self.request.baselines {
-            context.check()?;
-            let mut answer = self.ask_baseline(baseline, &corpus.ids, context, &mut notes)?;
+            let mut answer = self.ask_baseline(baseline, &corpus.ids, &mut notes)?;
             let truth = answers.iter().find(|a| a.system.role == Role::Native);
             match (truth, &native_ids) {
                 (Some(truth), Some(ids)) if answer.1 == *ids => answer.0.scored.extend(native::native_top(
@@ -114,7 +112,7 @@ impl Question<'_> {
         let queries = own.unwrap_or(&self.queries.rows);
         queries::must_fit(queries, vectors)?;
         let most = self.request.k.iter().copied().max().unwrap_or(0);
-        let rankings = Rankings::of(queries.view(), vectors, most, self.metric)?;
+        let rankings = Rankings::of(queries.view(), vectors, most, self.metric, self.context)?;
         let relevant = match self.judgements {
             Some(judgements) => system::relevant(&self.queries.ids, judgements, vectors),
             None => Vec::new(),
@@ -141,10 +139,9 @@ impl Question<'_> {
         &self,
         path: &Path,
         corpus: &Vectors,
-        context: &Context<'_>,
         notes: &mut Vec<String>,
     ) -> Result<(Option<Vectors>, Vectors)> {
-        let mut native = Vectors::read(&VectorSource::File(path.to_owned()), context)?;
+        let mut native = Vectors::read(&VectorSource::File(path.to_owned()), self.context)?;
         queries::must_fit(&self.queries.rows, &native)?;
         native.prepare(self.metric);
         let (ours, theirs) = corpus.common_rows(&native);
@@ -177,12 +174,11 @@ impl Question<'_> {
         &self,
         baseline: &Baseline,
         corpus: &[String],
-        context: &Context<'_>,
         notes: &mut Vec<String>,
     ) -> Result<(Answered, Vec<String>)> {
         let named = |e: Error| e.context(format!("baseline `{}`", baseline.name));
         let mut vectors =
-            Vectors::read(&VectorSource::File(baseline.vectors.clone()), context).map_err(named)?;
+            Vectors::read(&VectorSource::File(baseline.vectors.clone()), self.context).map_err(named)?;
         vectors.prepare(self.metric);
         let own = match &baseline.queries {
             None => None,
@@ -211,7 +207,7 @@ impl Question<'_> {
 
     /// Differences of the corpus to another.
     fn compare(&self, ours: &Answered, other: &mut Answered, pictures: &mut Pictures) {
-        other.system.differences = system::differences(&ours.scored, &other.scored, self.seed);
+        other.system.differences = system::differences(&ours.scored, &other.scored, self.context.seed);
         let name = format!("ndcg@{}", self.main_k());
         if let Some((a, b)) = system::both(&ours.scored, &other.scored).find(|(a, _)| a.name == name) {
             let mut differences: Vec<f64> = a.values.iter().zip(&b.values).map(|(a, b)| a - b).collect();

@@ -4,6 +4,7 @@ use ndarray::ArrayView2;
 
 use super::result::{Difference, Figure, Quantiles, Scores};
 use super::vectors::{Vectors, search};
+use crate::context::Context;
 use crate::error::Result;
 use crate::measure::Estimate;
 use crate::measure::bootstrap::quantile;
@@ -27,8 +28,14 @@ pub(super) struct Rankings {
 
 impl Rankings {
     /// Asks prepared vectors.
-    pub fn of(queries: ArrayView2<'_, f32>, vectors: &Vectors, k: usize, metric: Metric) -> Result<Self> {
-        let found = search(queries, vectors.rows.view(), k, metric)?;
+    pub fn of(
+        queries: ArrayView2<'_, f32>,
+        vectors: &Vectors,
+        k: usize,
+        metric: Metric,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        let found = search(queries, vectors.rows.view(), k, metric, context)?;
         let score = |hit: &Neighbour| if metric == Metric::L2 { hit.distance } else { 1.0 - hit.distance };
         Ok(Rankings {
             rows: found.iter().map(|hits| hits.iter().map(|hit| hit.row).collect()).collect(),

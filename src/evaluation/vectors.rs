@@ -13,6 +13,8 @@ use crate::store::{self, find_collection};
 
 /// Records read at a time.
 const BATCH: usize = 4096;
+/// Queries asked between two looks at whether to stop.
+const QUERIES: usize = 1024;
 
 /// Where vectors lie.
 #[derive(Clone, Debug)]
@@ -183,9 +185,15 @@ pub(super) fn search(
     rows: ArrayView2<'_, f32>,
     k: usize,
     metric: Metric,
+    context: &Context<'_>,
 ) -> Result<Vec<Vec<Neighbour>>> {
     let metric = if metric == Metric::Cosine { Metric::InnerProduct } else { metric };
-    nearest(queries, rows, k, metric, false)
+    let mut found = Vec::with_capacity(queries.nrows());
+    for some in queries.axis_chunks_iter(Axis(0), QUERIES) {
+        context.check()?;
+        found.extend(nearest(some, rows, k, metric, false)?);
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -193,6 +201,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
+    use crate::context::testing::context;
 
     fn vectors(ids: &[&str], rows: Array2<f32>) -> Vectors {
         let ids = ids.iter().map(|id| (*id).to_owned()).collect();
@@ -217,7 +226,7 @@ mod tests {
         let mut x = vectors(&["z", "m", "a"], array![[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]);
         x.order_by_id();
         x.prepare(Metric::Cosine);
-        let found = search(array![[1.0, 0.0]].view(), x.rows.view(), 3, Metric::Cosine).unwrap();
+        let found = search(array![[1.0, 0.0]].view(), x.rows.view(), 3, Metric::Cosine, &context()).unwrap();
         assert_eq!(found[0].iter().map(|n| n.row).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
