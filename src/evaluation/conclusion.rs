@@ -123,8 +123,9 @@ impl Question<'_> {
 
     fn score_histograms(&self, answers: &[Answered]) -> Vec<(String, Histogram)> {
         let k = self.main_k();
-        let all = || answers.iter().flat_map(|a| a.rankings.first(k));
-        let (low, high) = (all().fold(f64::MAX, f64::min), all().fold(f64::MIN, f64::max));
+        let all = || answers.iter().flat_map(|a| a.rankings.first(k)).filter(|score| score.is_finite());
+        let low = all().reduce(f64::min).unwrap_or_default();
+        let high = all().reduce(f64::max).unwrap_or_default();
         let of =
             |a: &Answered| (a.system.name.clone(), Histogram::of(a.rankings.first(k), low, high, SCORE_BINS));
         answers.iter().filter(|a| a.system.role != Role::CorpusCommon).map(of).collect()

@@ -71,7 +71,7 @@ pub fn facts(e: &Evaluation) -> Vec<(String, String)> {
     facts.push((
         "measured".into(),
         format!(
-            "exact search by {}; {:.0} % bootstrap intervals ({} resamples of the queries, seed {})",
+            "exact search by {}; {:.0} % bootstrap intervals ({} resamples of queries or documents, seed {})",
             e.metric,
             e.coverage * 100.0,
             e.resamples,
