@@ -5,6 +5,7 @@ pub mod demo_assets;
 pub mod detect;
 pub mod embed;
 pub mod error;
+pub mod evaluation;
 pub mod hnsw;
 pub mod matrix;
 pub mod measure;

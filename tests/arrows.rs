@@ -62,6 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "platform",
         ],
     ),
+    ("evaluation", &["error", "space", "context", "random", "matrix", "measure", "embed", "store", "texts"]),
     ("detect", &["error", "space", "context", "migration", "registry", "store"]),
     ("demo_assets", &["error"]),
 ];

@@ -65,6 +65,7 @@ fn help_of_every_command() {
         "inspect",
         "registry",
         "apply",
+        "evaluate",
         "demo",
         "completions",
         "man",

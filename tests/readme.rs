@@ -85,6 +85,11 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
     copy_folder(&folder.join("db"), &folder.join("orphaned"));
     std::fs::create_dir(folder.join("orphaned/11111111-2222-3333-4444-555555555555")).unwrap();
     write_npy(&folder.join("x.npy"), &Numbers(1).rows(3, 384));
+    std::fs::write(folder.join("q.jsonl"), "{\"id\": \"dark\", \"vector\": [0, 0, 0.6]}\n").unwrap();
+    std::fs::write(folder.join("native.jsonl"), "{\"id\": \"navy\", \"vector\": [0, 0, 1]}\n").unwrap();
+    std::fs::write(folder.join("qrels.txt"), "dark navy 1\n").unwrap();
+    let evaluate = "evaluate --store db --collection colours --queries q.jsonl --qrels qrels.txt --k 1 \
+                    --native native.jsonl --with-texts";
     let run = |line: &str| {
         let mut arguments: Vec<&str> = line.split(' ').collect();
         arguments.push("--json");
@@ -120,6 +125,7 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
             "`apply`",
             vec![run("apply --projection all-minilm-l6-v2--static-256 --input x.npy --output y.npy")],
         ),
+        ("`evaluate`", vec![run(evaluate)]),
         ("`demo`", vec![run("demo")]),
         ("any failure", vec![run("inspect --store nowhere"), run("inspect")]),
     ])

@@ -1,6 +1,7 @@
 //! Arguments and help of the command line program.
 
 mod choices;
+mod evaluate;
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use embedport::error::Result;
 
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
+pub use evaluate::Evaluate;
 
 /// Moves a vector store from one embedding model to another, in place, and proves that it worked
 #[derive(Debug, Parser)]
@@ -58,6 +60,8 @@ pub enum Command {
     Registry(Registry),
     /// Project the rows of a vector file
     Apply(Apply),
+    /// Measure how well vectors answer queries whose answers are known
+    Evaluate(Evaluate),
     /// See the whole job on a real database that ships with embedport, offline
     Demo(Demo),
     /// Print a completion script for a shell

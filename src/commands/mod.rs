@@ -4,6 +4,7 @@ mod apply;
 mod backups;
 mod demo;
 mod detect;
+mod evaluate;
 mod inspect;
 mod migrate_collection;
 mod mixed_spaces;
@@ -35,6 +36,7 @@ pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<Ex
         Command::Inspect(args) => inspect::run(args, output, context),
         Command::Registry(args) => registry::run(args, output),
         Command::Apply(args) => apply::run(args, output, context),
+        Command::Evaluate(args) => evaluate::run(args, output, context),
         Command::Demo(args) => demo::run(args, output, context),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -105,6 +105,11 @@ impl PrecomputedVectors {
         self.rows.view()
     }
 
+    /// Ids and vectors, in the order of the file.
+    pub fn into_parts(self) -> (Vec<String>, Array2<f32>) {
+        (self.ids, self.rows)
+    }
+
     /// The vectors of `ids`: `ids.len()` x dimension, in their order.
     ///
     /// # Errors

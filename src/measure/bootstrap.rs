@@ -12,11 +12,21 @@ pub const RESAMPLES: usize = 1000;
 /// Resamples that are held in memory at a time.
 const BLOCK: usize = 100;
 
-/// The interval that holds the middle 95 % of the figure over [`RESAMPLES`] resamples of `rows` rows.
+/// The interval that holds the middle 95 % of the figure; see [`interval_of`].
+pub fn interval(
+    rows: usize,
+    seed: u64,
+    figure: impl FnMut(ArrayView2<'_, f64>) -> Vec<Option<f64>>,
+) -> Option<(f64, f64)> {
+    interval_of(0.95, rows, seed, figure)
+}
+
+/// The interval that holds the middle `coverage` of the figure over [`RESAMPLES`] resamples of `rows` rows.
 ///
 /// `figure` gets a matrix of resamples x rows that says how often each row was drawn, and returns the figure of
 /// each resample (none where it is undefined). No interval if more than half of them are undefined.
-pub fn interval(
+pub fn interval_of(
+    coverage: f64,
     rows: usize,
     seed: u64,
     mut figure: impl FnMut(ArrayView2<'_, f64>) -> Vec<Option<f64>>,
@@ -38,7 +48,8 @@ pub fn interval(
         return None;
     }
     figures.sort_by(f64::total_cmp);
-    Some((quantile(&figures, 0.025)?, quantile(&figures, 0.975)?))
+    let outside = (1.0 - coverage) / 2.0;
+    Some((quantile(&figures, outside)?, quantile(&figures, 1.0 - outside)?))
 }
 
 /// Mean of `values` in each resample.

@@ -1,14 +1,17 @@
 //! Metrics: matrices in, numbers out. Knows nothing of stores, models or projections.
 
 pub mod bootstrap;
+mod estimate;
 mod mixture;
 pub mod nearest;
 pub mod overlap;
 pub mod pairs;
+pub mod ranking;
 mod report;
 pub mod similarity;
 mod space_match;
 
+pub use estimate::{COVERAGE, Estimate};
 pub use mixture::{Mixture, find_mixture};
 pub use report::{Better, Figure, HeldOutReport};
 pub use space_match::{FEWEST_ROWS, SourceMatch, Verdict, match_space};

@@ -175,7 +175,7 @@ impl HeldOutReport {
 }
 
 /// Eight significant digits: more than is known, few enough that JSON gives back the same number.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     format!("{value:.7e}").parse().unwrap_or(value)
 }
 

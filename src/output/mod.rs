@@ -4,7 +4,9 @@ mod backups;
 mod bar;
 mod demo;
 mod detection;
+mod evaluation;
 mod examination;
+mod html;
 mod migration;
 mod store;
 mod training;
@@ -19,6 +21,7 @@ use serde::Serialize;
 pub use bar::Bar;
 pub use demo::{Answer, DemoReport};
 pub use detection::Detected;
+pub use evaluation::Evaluated;
 pub use examination::Deep;
 pub use training::{Applied, Checked, CheckedEntry, Listing, Trained};
 

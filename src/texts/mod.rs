@@ -1,11 +1,14 @@
-//! Texts to train on: read from a file, or the sample that ships with embedport.
+//! Texts to train on: read from a file, or the sample that ships with embedport; their words; and judgements of which text
+//! answers which query.
 
 mod bundled;
 mod file;
+mod judgements;
 mod words;
 
 pub use bundled::bundled;
 pub use file::{MOST_BYTES, MOST_LINE_BYTES, read};
+pub use judgements::Judgements;
 pub use words::{Vocabulary, words};
 
 /// Distinct, non-empty texts with their identifiers, in the order of their source.
