@@ -6,6 +6,7 @@ pub mod detect;
 pub mod embed;
 pub mod error;
 pub mod hnsw;
+pub mod identification;
 pub mod matrix;
 pub mod measure;
 pub mod migration;

@@ -5,6 +5,7 @@ mod mixture;
 pub mod nearest;
 pub mod overlap;
 pub mod pairs;
+pub mod proportion;
 mod report;
 pub mod similarity;
 mod space_match;

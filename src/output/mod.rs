@@ -5,6 +5,7 @@ mod bar;
 mod demo;
 mod detection;
 mod examination;
+mod identification;
 mod migration;
 mod store;
 mod training;
@@ -20,6 +21,7 @@ pub use bar::Bar;
 pub use demo::{Answer, DemoReport};
 pub use detection::Detected;
 pub use examination::Deep;
+pub use identification::Identified;
 pub use training::{Applied, Checked, CheckedEntry, Listing, Trained};
 
 /// How results are shown.

@@ -1,0 +1,301 @@
+//! What identification says, and how it comes to say it.
+
+use ndarray::ArrayView2;
+use serde::Serialize;
+
+use super::assignment::{FITS, assign};
+use super::candidate::{Candidate, LeftOut, Origin};
+use super::search::Found;
+use super::trial::{Lengths, Trial};
+use crate::error::Result;
+use crate::measure::bootstrap::quantile;
+use crate::measure::proportion::{Proportion, wilson};
+use crate::measure::{self, SourceMatch, match_space};
+
+/// Unexplained rows are called a part of their own from this share and from two rows: single texts are edited without
+/// their vectors in any collection.
+const UNKNOWN_PART: f64 = 0.05;
+
+/// A model that reproduces no row is near from this median cosine. Other models stayed below 0.25 in calibration, the
+/// same one with other weights or coarse storage above 0.9.
+const NEAR: f64 = 0.5;
+
+/// What all of it comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// One way of one model made the vectors.
+    Identified,
+    /// More than one way, or one way and something unknown.
+    Mixed,
+    /// Nothing that was tried.
+    NoneFits,
+}
+
+impl Outcome {
+    /// Exit code of `embedport identify`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Outcome::Identified => 0,
+            Outcome::NoneFits => 26,
+            Outcome::Mixed => 27,
+        }
+    }
+}
+
+/// What one way comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// More than half of the rows.
+    Fits,
+    /// Some rows.
+    Partly,
+    /// No row, and yet the same space or one close to it: other weights, coarse storage, another prompt or cut.
+    Near,
+    /// No row.
+    DoesNotFit,
+}
+
+/// One way that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tried {
+    /// The model, as `--source-model` takes it.
+    pub model: String,
+    /// How it was come by.
+    pub origin: Origin,
+    /// What differs from the model's own configuration, in words.
+    pub variant: String,
+    /// Model and variant, as `--source-model` takes them.
+    pub declaration: String,
+    /// Median over the rows of the cosine between stored vectors and vectors made now.
+    pub median_cosine: f64,
+    /// Rows that it reproduces (cosine of at least [`FITS`]), another way may do so too.
+    pub fitting: usize,
+    /// Share of these rows.
+    #[serde(flatten)]
+    pub share: Proportion,
+    /// Whether the stored vectors of these rows have length 1; `None` without such rows.
+    pub normalised: Option<bool>,
+    /// The verdict.
+    pub verdict: Fit,
+}
+
+/// Rows that one way made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Part {
+    /// Place among the tried ones; `None` for rows that nothing reproduces.
+    pub made_by: Option<usize>,
+    /// Declaration of that way, or `unknown`.
+    pub declaration: String,
+    /// Sampled rows.
+    pub rows: usize,
+    /// Their share, and that of the collection's records.
+    #[serde(flatten)]
+    pub share: Proportion,
+    /// Median cosine to what made them; for unknown rows to what made most of the others.
+    pub median_cosine: Option<f64>,
+    /// Identifiers of the rows.
+    pub ids: Vec<String>,
+}
+
+/// What is said about the rows of a sample.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Findings {
+    /// Rows that were compared.
+    pub rows: usize,
+    /// The verdict.
+    pub verdict: Outcome,
+    /// Largest first, unknown rows last.
+    pub parts: Vec<Part>,
+    /// Place of the nearest way, where nothing fits, and how its vectors lie to the stored ones.
+    pub near: Option<(usize, SourceMatch)>,
+    /// Every way, nearest first.
+    pub tried: Vec<Tried>,
+    /// Models that were not tried.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Findings {
+    /// The way that made most rows.
+    pub fn best(&self) -> Option<&Tried> {
+        self.tried.get(self.parts.first()?.made_by?)
+    }
+}
+
+/// Sums up. `ids` are those of the rows of `stored`.
+pub(super) fn report(
+    stored: ArrayView2<'_, f32>,
+    ids: &[String],
+    candidates: &[Candidate<'_>],
+    found: Found,
+) -> Result<Findings> {
+    let Found { mut trials, left_out } = found;
+    let cosines: Vec<Vec<f64>> = trials.iter().map(Trial::cosines).collect();
+    let made_by = assign(&cosines.iter().map(Vec::as_slice).collect::<Vec<_>>(), ids.len());
+    let counts = |trial: usize| made_by.iter().filter(|by| **by == Some(trial)).count();
+    let mut order: Vec<usize> = (0..trials.len()).collect();
+    let rank = |t: &usize| (counts(*t), trials.get(*t).map_or(0.0, Trial::median_cosine));
+    order.sort_by(|a, b| {
+        let (a, b) = (rank(a), rank(b));
+        b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
+    });
+    let near = match order.first().and_then(|first| trials.get_mut(*first)) {
+        Some(trial) if made_by.iter().all(Option::is_none) => near(stored, trial)?.map(|found| (0, found)),
+        _ => None,
+    };
+    let mut tried: Vec<Tried> = order
+        .iter()
+        .filter_map(|t| {
+            let trial = trials.get(*t)?;
+            Some(describe(trial, candidates.get(trial.candidate)?, counts(*t)))
+        })
+        .collect();
+    if let (Some((place, _)), Some(first)) = (near, tried.first_mut())
+        && place == 0
+    {
+        first.verdict = Fit::Near;
+    }
+    let parts = parts(&order, &made_by, &cosines, &tried, ids);
+    Ok(Findings { rows: ids.len(), verdict: verdict(&parts, ids.len()), parts, near, tried, left_out })
+}
+
+/// Pure: parts, unknown rows last, of `rows` rows in all.
+fn verdict(parts: &[Part], rows: usize) -> Outcome {
+    let unknown = parts.iter().filter(|p| p.made_by.is_none()).map(|p| p.rows).sum::<usize>();
+    let known: Vec<&Part> = parts.iter().filter(|p| p.made_by.is_some()).collect();
+    let few = unknown < 2 || (unknown as f64) < UNKNOWN_PART * rows as f64;
+    match known.as_slice() {
+        [] => Outcome::NoneFits,
+        [one] if few && one.rows * 2 > rows => Outcome::Identified,
+        _ => Outcome::Mixed,
+    }
+}
+
+fn parts(
+    order: &[usize],
+    made_by: &[Option<usize>],
+    cosines: &[Vec<f64>],
+    tried: &[Tried],
+    ids: &[String],
+) -> Vec<Part> {
+    let lead = order.first().copied();
+    let part = |wanted: Option<usize>, place: Option<usize>| -> Option<Part> {
+        let rows: Vec<usize> = (0..made_by.len()).filter(|row| made_by.get(*row) == Some(&wanted)).collect();
+        let of = wanted.or(lead.filter(|lead| made_by.contains(&Some(*lead))));
+        let mut near: Vec<f64> = of
+            .and_then(|t| cosines.get(t))
+            .map(|all| rows.iter().filter_map(|row| all.get(*row).copied()).collect())
+            .unwrap_or_default();
+        near.sort_by(f64::total_cmp);
+        let declaration = place.and_then(|place| tried.get(place)).map(|t| t.declaration.clone());
+        (!rows.is_empty()).then(|| Part {
+            made_by: place,
+            declaration: declaration.unwrap_or_else(|| "unknown".to_owned()),
+            rows: rows.len(),
+            share: wilson(rows.len(), made_by.len()),
+            median_cosine: quantile(&near, 0.5),
+            ids: rows.iter().filter_map(|row| ids.get(*row).cloned()).collect(),
+        })
+    };
+    let known = order.iter().enumerate().filter_map(|(place, t)| part(Some(*t), Some(place)));
+    known.chain(part(None, None)).collect()
+}
+
+/// Whether the stored vectors are close to what this trial made although no row is reproduced.
+fn near(stored: ArrayView2<'_, f32>, trial: &mut Trial) -> Result<Option<SourceMatch>> {
+    let Some(made) = trial.made.take().filter(|_| trial.median_cosine() >= NEAR) else { return Ok(None) };
+    let lengths = crate::matrix::row_norms(stored).mean().unwrap_or(1.0);
+    let own = crate::matrix::row_norms(made.view()).mean().unwrap_or(1.0).max(1e-30);
+    // Lengths are told apart elsewhere, and must not speak against the space.
+    let scaled = made.mapv(|x| (f64::from(x) * lengths / own) as f32);
+    let found = match_space(stored, scaled.view())?;
+    Ok((found.verdict != measure::Verdict::DoesNotFit).then_some(found))
+}
+
+fn describe(trial: &Trial, candidate: &Candidate<'_>, rows: usize) -> Tried {
+    let outline = &candidate.outline;
+    let (mut words, mut keys) = (Vec::new(), String::new());
+    if trial.pooling != outline.pooling {
+        words.push(format!("pooling {}", trial.pooling));
+        keys += &format!(",pooling={}", trial.pooling);
+    }
+    if trial.run.prompt != outline.document_prompt {
+        words.push(match trial.run.prompt.as_str() {
+            "" => "without a prompt".to_owned(),
+            prompt => format!("prompt `{prompt}`"),
+        });
+        if !trial.run.prompt.contains(',') {
+            keys += &format!(",document_prompt={}", trial.run.prompt);
+        }
+    }
+    if let Some(tokens) = trial.run.max_tokens {
+        words.push(format!("texts cut after {tokens} tokens"));
+        keys += &format!(",max_tokens={tokens}");
+    }
+    if trial.cut {
+        words.push("its first components alone".to_owned());
+    }
+    let lengths = trial.lengths();
+    let normalised = lengths.map(|lengths| lengths == Lengths::Unit);
+    match lengths {
+        Some(Lengths::Unit) if !outline.normalised => {
+            words.push("normalised to length 1".to_owned());
+            keys += ",normalised=true";
+        }
+        Some(Lengths::Raw | Lengths::Other) if outline.normalised => {
+            words.push("not normalised".to_owned());
+            keys += ",normalised=false";
+        }
+        Some(Lengths::Other) => words.push("lengths changed afterwards".to_owned()),
+        _ => {}
+    }
+    let fitting = trial.rows.iter().filter(|row| row.cosine >= FITS).count();
+    Tried {
+        model: candidate.name.clone(),
+        origin: candidate.origin,
+        variant: if words.is_empty() { "as configured".to_owned() } else { words.join(", ") },
+        declaration: format!("{}{keys}", candidate.name),
+        median_cosine: trial.median_cosine(),
+        fitting,
+        share: wilson(fitting, trial.rows.len()),
+        normalised,
+        verdict: match (fitting * 2 > trial.rows.len(), fitting.max(rows)) {
+            (true, _) => Fit::Fits,
+            (false, 0) => Fit::DoesNotFit,
+            _ => Fit::Partly,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(made_by: Option<usize>, rows: usize) -> Part {
+        let share = wilson(rows, 50);
+        Part { made_by, declaration: String::new(), rows, share, median_cosine: None, ids: Vec::new() }
+    }
+
+    #[test]
+    fn single_unexplained_rows_are_no_part_of_their_own() {
+        assert_eq!(verdict(&[part(Some(0), 50)], 50), Outcome::Identified);
+        assert_eq!(verdict(&[part(Some(0), 48), part(None, 2)], 50), Outcome::Identified);
+        assert_eq!(verdict(&[part(Some(0), 47), part(None, 3)], 50), Outcome::Mixed);
+        assert_eq!(verdict(&[part(Some(0), 7), part(None, 1)], 8), Outcome::Identified);
+    }
+
+    #[test]
+    fn rows_that_another_way_reproduces_are_a_mixture_from_the_first_one_on() {
+        assert_eq!(verdict(&[part(Some(0), 49), part(Some(1), 1)], 50), Outcome::Mixed);
+        assert_eq!(verdict(&[part(Some(0), 10), part(None, 40)], 50), Outcome::Mixed);
+        assert_eq!(verdict(&[part(None, 50)], 50), Outcome::NoneFits);
+        assert_eq!(verdict(&[], 0), Outcome::NoneFits);
+    }
+
+    #[test]
+    fn exit_codes_are_distinct() {
+        let codes = [Outcome::Identified, Outcome::NoneFits, Outcome::Mixed].map(Outcome::exit_code);
+        assert_eq!(codes, [0, 26, 27]);
+    }
+}

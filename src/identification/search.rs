@@ -1,0 +1,135 @@
+//! Which ways are tried: all candidates as they are, then what could explain the rows that are left.
+
+use ndarray::ArrayView2;
+
+use super::assignment::EXACT;
+use super::candidate::{Candidate, LeftOut, Origin, Run};
+use super::trial::{self, Trial};
+use crate::context::Context;
+use crate::error::Result;
+
+/// A prompt or another cut moves a vector and does not send it elsewhere: other runs of a model are tried if one of the
+/// rows that are left is at least so near to it. Unrelated models stayed below 0.25 in calibration (50 texts).
+const REACH: f64 = 0.4;
+
+/// Longest inputs that are tried, in tokens.
+const LENGTHS: [usize; 4] = [64, 128, 256, 512];
+
+/// What was tried and what was not.
+#[derive(Default)]
+pub(super) struct Found {
+    pub trials: Vec<Trial>,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Compares `stored` (n x d) with what `candidates` make of the `texts` of its rows.
+///
+/// Models that nobody named are not run once every row is explained.
+///
+/// # Errors
+/// Only an interruption; what else is wrong with a model is a reason to leave it out.
+pub(super) fn search(
+    stored: ArrayView2<'_, f32>,
+    texts: &[&str],
+    candidates: &[Candidate<'_>],
+    context: &Context<'_>,
+) -> Result<Found> {
+    let mut search = Search { stored, texts, candidates, context, found: Found::default() };
+    context.progress.start("embedding with candidates", None, "texts");
+    let outcome = search.all();
+    context.progress.finish();
+    outcome.map(|()| search.found)
+}
+
+struct Search<'a, 'r> {
+    stored: ArrayView2<'r, f32>,
+    texts: &'a [&'a str],
+    candidates: &'a [Candidate<'a>],
+    context: &'a Context<'a>,
+    found: Found,
+}
+
+impl Search<'_, '_> {
+    fn all(&mut self) -> Result<()> {
+        for (place, candidate) in self.candidates.iter().enumerate() {
+            if !candidate.origin.is_named() && self.left().is_empty() {
+                self.leave(candidate, "not run: every row was explained before it".into());
+                continue;
+            }
+            for run in &candidate.first {
+                if !self.run(place, run.clone())? {
+                    break;
+                }
+            }
+        }
+        for (place, candidate) in self.candidates.iter().enumerate() {
+            for prompt in candidate.further_prompts() {
+                if self.reaches(place) {
+                    self.run(place, Run { prompt, max_tokens: None })?;
+                }
+            }
+        }
+        let lead = self.found.trials.iter().max_by(|a, b| {
+            a.exact().cmp(&b.exact()).then(a.median_cosine().total_cmp(&b.median_cosine()))
+        });
+        if let Some((place, prompt)) = lead.map(|lead| (lead.candidate, lead.run.prompt.clone())) {
+            let own = self.candidates.get(place).and_then(|c| c.outline.max_tokens);
+            for tokens in LENGTHS.into_iter().filter(|tokens| Some(*tokens) != own) {
+                if self.reaches(place) {
+                    self.run(place, Run { prompt: prompt.clone(), max_tokens: Some(tokens) })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that nothing explains exactly.
+    fn left(&self) -> Vec<usize> {
+        let near = |trial: &Trial, row: usize| trial.rows.get(row).is_some_and(|r| r.cosine >= EXACT);
+        let explained = |row: &usize| self.found.trials.iter().any(|trial| near(trial, *row));
+        (0..self.texts.len()).filter(|row| !explained(row)).collect()
+    }
+
+    /// Whether a row that is left is near what this candidate makes.
+    fn reaches(&self, place: usize) -> bool {
+        let left = self.left();
+        self.found.trials.iter().filter(|trial| trial.candidate == place).any(|trial| {
+            left.iter().any(|row| trial.rows.get(*row).is_some_and(|r| r.cosine >= REACH))
+        })
+    }
+
+    /// Whether the candidate could be run.
+    fn run(&mut self, place: usize, run: Run) -> Result<bool> {
+        self.context.check()?;
+        let Some(candidate) = self.candidates.get(place) else { return Ok(false) };
+        match trial::run((place, candidate), &run, self.stored, self.texts, self.context) {
+            Ok(trials) => {
+                for trial in trials {
+                    self.add(trial);
+                }
+                Ok(true)
+            }
+            Err(error) if error.is_interrupted() => Err(error),
+            Err(error) => {
+                self.leave(candidate, error.message().to_owned());
+                Ok(false)
+            }
+        }
+    }
+
+    /// Only the nearest trial keeps its vectors.
+    fn add(&mut self, mut trial: Trial) {
+        let keeper = self.found.trials.iter_mut().find(|other| other.made.is_some());
+        match keeper {
+            Some(other) if other.median_cosine() >= trial.median_cosine() => trial.made = None,
+            Some(other) => other.made = None,
+            None => {}
+        }
+        self.found.trials.push(trial);
+    }
+
+    fn leave(&mut self, candidate: &Candidate<'_>, reason: String) {
+        let (model, origin): (String, Origin) = (candidate.name.clone(), candidate.origin);
+        self.found.left_out.push(LeftOut { model, origin, reason });
+    }
+}
