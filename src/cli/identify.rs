@@ -6,7 +6,9 @@ use super::{DeviceChoice, RegistryFile};
 
 /// Arguments of `identify`.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes: 0 identified, 26 no candidate fits, 27 the rows are of more than one model")]
+#[command(
+    after_help = "Exit codes: 0 identified, 26 no candidate fits, 27 the rows are of more than one model"
+)]
 pub struct Identify {
     /// The store: a folder, or SCHEME:PATH
     #[arg(long, value_name = "PATH")]

@@ -24,9 +24,16 @@ pub fn run(args: Detect, output: Output, context: &Context<'_>) -> Result<ExitCo
     let identified = match args.identify {
         true => {
             let models = super::model_options(DeviceChoice::Auto);
-            identify_unrecorded(store.as_ref(), &mut detection, &expectation, &registry, &models, context)?
+            Some(identify_unrecorded(
+                store.as_ref(),
+                &mut detection,
+                &expectation,
+                &registry,
+                &models,
+                context,
+            )?)
         }
-        false => Vec::new(),
+        false => None,
     };
     let registry = (!args.registry.is_default()).then_some(args.registry.registry.as_path());
     output.result(&Detected { detection: &detection, identified, registry })?;

@@ -35,7 +35,9 @@ pub fn identify_unrecorded(
                 all.push(found);
             }
             Err(error) if error.is_interrupted() => return Err(error),
-            Err(error) => detected.reason = format!("{}; not identified: {}", detected.reason, error.message()),
+            Err(error) => {
+                detected.reason = format!("{}; not identified: {}", detected.reason, error.message())
+            }
         }
     }
     detection.status = detection.collections.iter().map(|c| c.status).max().unwrap_or(Status::Match);
@@ -65,7 +67,8 @@ fn settle(
             detected.model = Some(name);
         }
         (Outcome::Mixed, _) => {
-            detected.reason = format!("{}; its vectors were not made by one model in one way", detected.reason);
+            detected.reason =
+                format!("{}; its vectors were not made by one model in one way", detected.reason);
         }
         _ => detected.reason = format!("{}; no model on this machine makes these vectors", detected.reason),
     }

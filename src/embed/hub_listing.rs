@@ -35,7 +35,9 @@ mod tests {
     #[test]
     fn models_with_weights_are_listed() {
         let cache = tempfile::tempdir().unwrap();
-        for (name, weights) in [("models--b--two", true), ("models--a--one", true), ("models--a--none", false)] {
+        for (name, weights) in
+            [("models--b--two", true), ("models--a--one", true), ("models--a--none", false)]
+        {
             let snapshot = cache.path().join(name).join("snapshots/abc");
             std::fs::create_dir_all(&snapshot).unwrap();
             std::fs::create_dir_all(cache.path().join(name).join("refs")).unwrap();

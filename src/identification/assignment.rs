@@ -1,5 +1,7 @@
 //! Which way of embedding made which row. Pure.
 
+use crate::measure::bootstrap::quantile;
+
 /// A row is reproduced from this cosine. Storage stays above it: half precision costs about 1e-7, bfloat16 1e-6, int8
 /// with one scale for a vector 3e-5 (relative error e gives a cosine of 1 - e²/2), another runtime 1e-5. Other
 /// prompts, poolings and layers mostly stay below it, and where they do not, another way is clearly nearer.
@@ -10,6 +12,10 @@ pub const EXACT: f64 = 0.9999;
 
 /// A way is clearly nearer to a row if it leaves at most this part of the other's distance (1 - cosine).
 const CLEARLY: f64 = 0.25;
+
+/// Where one way fits more than half of the rows, rows that it misses by no more than this multiple of its usual distance
+/// are its own too: the noise of a coarse storage does not stop at a threshold.
+const NOISE: f64 = 2.0;
 
 /// Rounding of cosines.
 const ROUNDING: f64 = 1e-6;
@@ -42,12 +48,31 @@ pub fn assign(cosines: &[&[f64]], rows: usize) -> Vec<Option<usize>> {
                 chosen = Some((way, (count, sum)));
             }
         }
-        let Some((way, _)) = chosen else { return made_by };
+        let Some((way, _)) = chosen else { break };
         for (row, by) in made_by.iter_mut().enumerate() {
             if by.is_none() && explains(way, row) {
                 *by = Some(way);
             }
         }
+    }
+    absorb(cosines, &mut made_by);
+    made_by
+}
+
+/// Gives rows that the leading way misses by noise alone to it.
+fn absorb(cosines: &[&[f64]], made_by: &mut [Option<usize>]) {
+    let rows = made_by.len();
+    for (way, cosines) in cosines.iter().enumerate() {
+        let own = made_by.iter().zip(*cosines).filter(|(by, _)| **by == Some(way));
+        let mut distances: Vec<f64> = own.map(|(_, cosine)| 1.0 - cosine).collect();
+        if distances.len() * 2 <= rows {
+            continue;
+        }
+        distances.sort_by(f64::total_cmp);
+        let bound = NOISE * quantile(&distances, 0.5).unwrap_or(0.0);
+        let missed =
+            made_by.iter_mut().zip(*cosines).filter(|(by, cosine)| by.is_none() && 1.0 - *cosine <= bound);
+        missed.for_each(|(by, _)| *by = Some(way));
     }
 }
 
@@ -77,6 +102,15 @@ mod tests {
         let without = [0.9992, 0.9993, 0.9992, 1.0];
         let prompted = [0.99999, 0.99999, 0.99999, 0.7];
         assert_eq!(assign(&[&without, &prompted], 4), [Some(1), Some(1), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn noise_does_not_stop_at_the_threshold() {
+        // Usual distance .0008: .9986 is noise, .998 is not.
+        let noisy = [0.9992, 0.9992, 0.9991, 0.9986, 0.998];
+        assert_eq!(assign(&[&noisy], 5), [Some(0), Some(0), Some(0), Some(0), None]);
+        let exact = [1.0, 1.0, 1.0, 0.9986, 0.998];
+        assert_eq!(assign(&[&exact], 5), [Some(0), Some(0), Some(0), None, None]);
     }
 
     #[test]

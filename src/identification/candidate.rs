@@ -90,8 +90,9 @@ impl Candidate<'_> {
         let (width, whole) = (self.outline.width, self.outline.dimension());
         let fits = width == dimension || whole == dimension;
         let cut = self.origin.is_named() && width > dimension;
-        (!fits && !cut)
-            .then(|| format!("makes {whole} components, the collection has {dimension}; not run for that reason"))
+        (!fits && !cut).then(|| {
+            format!("makes {whole} components, the collection has {dimension}; not run for that reason")
+        })
     }
 }
 
@@ -219,13 +220,7 @@ pub fn candidate_of(
         };
         embed::open(&spec, None, &options, context)
     });
-    Candidate {
-        name: bare.to_string(),
-        origin,
-        first: vec![first_run(spec, &outline)],
-        outline,
-        open,
-    }
+    Candidate { name: bare.to_string(), origin, first: vec![first_run(spec, &outline)], outline, open }
 }
 
 #[cfg(test)]
@@ -264,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_wider_model_is_cut_only_if_somebody_names_it() {
-        let run = |origin| prepare(vec![named(BUNDLED_NAME, origin)], 128, &options(), &context()).unwrap().0.len();
+        let run =
+            |origin| prepare(vec![named(BUNDLED_NAME, origin)], 128, &options(), &context()).unwrap().0.len();
         assert_eq!((run(Origin::Given), run(Origin::Bundled)), (1, 0));
     }
 

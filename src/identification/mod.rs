@@ -90,7 +90,10 @@ pub fn identify(
     if findings.tried.is_empty() {
         let error = Error::new(
             Kind::NotFound,
-            format!("no model that could have made the vectors of collection `{}` could be run", collection.name),
+            format!(
+                "no model that could have made the vectors of collection `{}` could be run",
+                collection.name
+            ),
         );
         let reasons = left_out.iter().map(|l| format!("{}: {}", l.model, l.reason));
         return Err(reasons.fold(error, Error::hint).hint("name models to try with --candidate"));

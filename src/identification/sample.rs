@@ -33,8 +33,9 @@ pub fn draw(
     context: &Context<'_>,
 ) -> Result<Sample> {
     let none = |what: &str| {
-        Error::new(Kind::Refused, format!("collection `{}` {what}", collection.name))
-            .hint("a model is told by what it makes of stored texts: without texts there is no way to name it")
+        Error::new(Kind::Refused, format!("collection `{}` {what}", collection.name)).hint(
+            "a model is told by what it makes of stored texts: without texts there is no way to name it",
+        )
     };
     let Some(dimension) = collection.dimension.filter(|_| collection.count > 0) else {
         return Err(none("is empty"));

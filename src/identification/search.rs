@@ -69,12 +69,15 @@ impl Search<'_, '_> {
                 }
             }
         }
-        let lead = self.found.trials.iter().max_by(|a, b| {
-            a.exact().cmp(&b.exact()).then(a.median_cosine().total_cmp(&b.median_cosine()))
-        });
+        let lead =
+            self.found.trials.iter().max_by(|a, b| {
+                a.exact().cmp(&b.exact()).then(a.median_cosine().total_cmp(&b.median_cosine()))
+            });
         if let Some((place, prompt)) = lead.map(|lead| (lead.candidate, lead.run.prompt.clone())) {
-            let own = self.candidates.get(place).and_then(|c| c.outline.max_tokens);
-            for tokens in LENGTHS.into_iter().filter(|tokens| Some(*tokens) != own) {
+            let own = self.candidates.get(place).and_then(|c| c.outline.max_tokens).unwrap_or(usize::MAX);
+            // A text has no more tokens than bytes: where all are shorter, no cut makes a difference.
+            let longest = self.texts.iter().map(|text| text.len()).max().unwrap_or(0);
+            for tokens in LENGTHS.into_iter().filter(|tokens| *tokens != own && longest > own.min(*tokens)) {
                 if self.reaches(place) {
                     self.run(place, Run { prompt: prompt.clone(), max_tokens: Some(tokens) })?;
                 }
@@ -93,9 +96,11 @@ impl Search<'_, '_> {
     /// Whether a row that is left is near what this candidate makes.
     fn reaches(&self, place: usize) -> bool {
         let left = self.left();
-        self.found.trials.iter().filter(|trial| trial.candidate == place).any(|trial| {
-            left.iter().any(|row| trial.rows.get(*row).is_some_and(|r| r.cosine >= REACH))
-        })
+        self.found
+            .trials
+            .iter()
+            .filter(|trial| trial.candidate == place)
+            .any(|trial| left.iter().any(|row| trial.rows.get(*row).is_some_and(|r| r.cosine >= REACH)))
     }
 
     /// Whether the candidate could be run.
@@ -117,8 +122,17 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Only the nearest trial keeps its vectors.
+    /// What gives the same as a way before it is no other way. Only the nearest trial keeps its vectors.
     fn add(&mut self, mut trial: Trial) {
+        let same = |other: &Trial| {
+            let rows = other.rows.iter().zip(&trial.rows);
+            other.candidate == trial.candidate
+                && other.pooling == trial.pooling
+                && rows.into_iter().all(|(a, b)| (a.cosine - b.cosine).abs() < 1e-7)
+        };
+        if self.found.trials.iter().any(same) {
+            return;
+        }
         let keeper = self.found.trials.iter_mut().find(|other| other.made.is_some());
         match keeper {
             Some(other) if other.median_cosine() >= trial.median_cosine() => trial.made = None,

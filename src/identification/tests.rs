@@ -61,8 +61,11 @@ fn candidate(name: &str, turn: usize) -> Candidate<'static> {
 }
 
 fn texts(n: usize) -> Vec<String> {
-    let words = ["amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbor", "island", "juniper"];
-    let text = |i: usize| (0..7).map(|k| words[(i * (k + 3) + i / 7 + k * k) % words.len()]).collect::<Vec<_>>().join(" ");
+    let words =
+        ["amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbor", "island", "juniper"];
+    let text = |i: usize| {
+        (0..7).map(|k| words[(i * (k + 3) + i / 7 + k * k) % words.len()]).collect::<Vec<_>>().join(" ")
+    };
     (0..n).map(|i| format!("{} {i}", text(i))).collect()
 }
 
@@ -139,7 +142,8 @@ fn lengths_tell_normalisation() {
 #[test]
 fn where_nothing_fits_that_is_said() {
     let texts = texts(30);
-    let found = find(&stored(4, &plain(), 0, &texts), &texts, &[candidate("lab/one", 1), candidate("lab/two", 2)]);
+    let found =
+        find(&stored(4, &plain(), 0, &texts), &texts, &[candidate("lab/one", 1), candidate("lab/two", 2)]);
     assert_eq!((found.verdict, found.best()), (Outcome::NoneFits, None));
     assert_eq!((found.parts.len(), found.parts[0].rows), (1, 30));
     assert_eq!(found.parts[0].median_cosine, None, "there is no first part to compare with");

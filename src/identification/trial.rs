@@ -78,7 +78,9 @@ impl Trial {
         match fitting.is_empty() {
             true => None,
             false if most(&|row| (row.stored - 1.0).abs() <= LENGTH) => Some(Lengths::Unit),
-            false if most(&|row| (row.stored / row.made.max(1e-30) - 1.0).abs() <= LENGTH) => Some(Lengths::Raw),
+            false if most(&|row| (row.stored / row.made.max(1e-30) - 1.0).abs() <= LENGTH) => {
+                Some(Lengths::Raw)
+            }
             false => Some(Lengths::Other),
         }
     }
@@ -123,7 +125,14 @@ pub(super) fn run(
     let mut trials = Vec::new();
     let mut add = |pooling: &str, made: Array2<f32>, cut: bool| {
         let rows = compare(stored, made.view());
-        trials.push(Trial { candidate: place, run: run.clone(), pooling: pooling.to_owned(), cut, rows, made: Some(made) });
+        trials.push(Trial {
+            candidate: place,
+            run: run.clone(),
+            pooling: pooling.to_owned(),
+            cut,
+            rows,
+            made: Some(made),
+        });
     };
     let own = &candidate.outline.pooling;
     if own.contains('+') && width * own.split('+').count() == dimension {
@@ -155,7 +164,10 @@ mod tests {
 
     #[test]
     fn likeness_by_hand() {
-        let found = compare(array![[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]].view(), array![[6.0, 8.0], [1.0, 1.0], [1.0, 0.0]].view());
+        let found = compare(
+            array![[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]].view(),
+            array![[6.0, 8.0], [1.0, 1.0], [1.0, 0.0]].view(),
+        );
         assert_eq!(found[0], Likeness { cosine: 1.0, stored: 5.0, made: 10.0 });
         assert!((found[1].cosine - 0.5f64.sqrt()).abs() < 1e-9);
         assert_eq!(found[2].cosine, 0.0);

@@ -41,10 +41,10 @@ mod tests {
 
     #[test]
     fn wilson_by_hand() {
-        // 5 of 50: middle .1 + 3.84146/100 = .1384146, half 1.95996 sqrt(.09/50 + 3.84146/10000) = .0916126,
-        // scale 1.0768292.
+        // 5 of 50: middle .1 + 3.841459/100 = .1384146, half 1.959964 sqrt(.09/50 + 3.841459/10000) = .0915987,
+        // both by 1 + 3.841459/50 = 1.0768292.
         let found = wilson(5, 50);
-        assert!((found.low - 0.0434635).abs() < 1e-5 && (found.high - 0.2136152).abs() < 1e-5, "{found:?}");
+        assert!((found.low - 0.0434757).abs() < 1e-6 && (found.high - 0.2136024).abs() < 1e-6, "{found:?}");
         // All of n: low = n / (n + z²).
         let all = wilson(50, 50);
         assert!((all.low - 50.0 / (50.0 + 3.841_459)).abs() < 1e-6 && all.high == 1.0);

@@ -16,8 +16,8 @@ pub struct Detected<'a> {
     #[serde(flatten)]
     pub detection: &'a Detection,
     /// What was found out about those of which nothing is recorded, if that was asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub identified: Vec<Identification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identified: Option<Vec<Identification>>,
     /// The registry, if it is not the usual one.
     #[serde(skip)]
     pub registry: Option<&'a Path>,

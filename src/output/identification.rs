@@ -37,7 +37,9 @@ impl Show for Identified<'_> {
             (Outcome::Identified, Some(best)) => {
                 writeln!(out, "identified: {} ({})", best.declaration, words(best))?;
             }
-            (Outcome::Mixed, _) => writeln!(out, "MIXED: these vectors were not made by one model in one way")?,
+            (Outcome::Mixed, _) => {
+                writeln!(out, "MIXED: these vectors were not made by one model in one way")?
+            }
             _ => writeln!(out, "NONE FITS: no candidate makes these vectors of these texts")?,
         }
         let whole = findings.rows as u64 == found.records;
