@@ -1,5 +1,5 @@
-//! `embedport identify` on a real Chroma database, with real models: all-MiniLM-L6-v2, its 3-layer copy (both made by
-//! `tests/setup.sh`), a static model of the same dimension made here, and the bundled one.
+//! `embedport identify` on a real Chroma database, with real models: all-MiniLM-L6-v2 and its 3-layer copy (both made by
+//! `tests/setup.sh`), a static model of the same dimension made here, the bundled one.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 

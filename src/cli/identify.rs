@@ -7,7 +7,7 @@ use super::{DeviceChoice, RegistryFile};
 /// Arguments of `identify`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit codes: 0 identified, 26 no candidate fits, 27 the rows are of more than one model"
+    after_help = "Exit codes: 0 identified, 26 no candidate fits, 27 rows of more than one model or way"
 )]
 pub struct Identify {
     /// The store: a folder, or SCHEME:PATH

@@ -37,7 +37,7 @@ Exit codes:
   detect: 0 match    20 dimension mismatch    21 model mismatch    22 unknown
           23 unfinished migration
   inspect --deep: 0 nothing blocks a migration    24 something does
-  identify: 0 identified    26 no candidate fits    27 rows of more than one model";
+  identify: 0 identified    26 no candidate fits    27 rows of more than one model or way";
 
 /// One verb each; the code of `verb` is in `commands/verb.rs`.
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
 
 mod assignment;
 mod candidate;
+mod findings;
 mod known;
 mod report;
 mod sample;
@@ -25,8 +26,8 @@ use crate::store::{Collection, VectorStore};
 
 pub use assignment::{EXACT, FITS, assign};
 pub use candidate::{Candidate, LeftOut, Named, Open, Origin, Run, candidate_of, prepare};
+pub use findings::{Findings, Fit, Outcome, Part, Tried};
 pub use known::{known, recorded};
-pub use report::{Findings, Fit, Outcome, Part, Tried};
 pub use sample::{Sample, draw};
 pub use trial::{LENGTH, Likeness, compare};
 

@@ -9,6 +9,8 @@ use super::Show;
 
 /// Ways of one model that are shown; all of them are in the document.
 const WAYS: usize = 3;
+/// From this median cosine on, rows that nothing reproduces are more likely of the same model than of another.
+const RELATED: f64 = 0.5;
 /// Identifiers that are shown.
 const IDS: usize = 10;
 
@@ -46,17 +48,16 @@ impl Show for Identified<'_> {
         for part in findings.parts.iter().filter(|p| p.made_by.is_some() || findings.parts.len() > 1) {
             show_part(out, part, found, whole)?;
         }
-        if let Some((place, near)) = &findings.near
+        if let Some((place, _)) = &findings.near
             && let Some(tried) = findings.tried.get(*place)
         {
             writeln!(
                 out,
-                "near: {} ({}), median cosine {:.4}, energy {} of its own: the same model with other weights, coarse storage, \
-                 another prompt or another cut",
+                "near: {} ({}), median cosine {:.4}: that model with other weights, coarse storage, another prompt or \
+                 another cut",
                 tried.declaration,
                 words(tried),
-                tried.median_cosine,
-                super::number(near.energy_ratio)
+                tried.median_cosine
             )?;
         }
         show_tried(out, &findings.tried)?;
@@ -84,7 +85,11 @@ fn show_part(out: &mut dyn Write, part: &Part, found: &Identification, whole: bo
     let cosine = match (part.made_by, part.median_cosine) {
         (Some(_), Some(cosine)) => format!(", median cosine {cosine:.4}"),
         (None, Some(cosine)) => format!(
-            ", median cosine {cosine:.4} to what the first makes of their texts: another model, or texts edited since"
+            ", median cosine {cosine:.4} to what the first makes of their texts: {}",
+            match cosine >= RELATED {
+                true => "these were edited since, or cut or prompted otherwise",
+                false => "another model, or other texts than these",
+            }
         ),
         _ => String::new(),
     };
@@ -134,7 +139,7 @@ fn show_tried(out: &mut dyn Write, tried: &[Tried]) -> Result<()> {
         )?;
     }
     if hidden > 0 {
-        writeln!(out, "  and {} that are further off (--json lists them)", counted(hidden, "way"))?;
+        writeln!(out, "  and {} further off (--json lists them)", counted(hidden, "way"))?;
     }
     Ok(())
 }
