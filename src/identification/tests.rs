@@ -106,8 +106,8 @@ fn the_model_and_its_way_are_named() {
     assert_eq!(named(&plain(), 1), ("lab/two,pooling=cls".into(), "pooling cls".into()));
     let query = Run { prompt: "query: ".into(), max_tokens: None };
     assert_eq!(named(&query, 0), ("lab/two,document_prompt=query: ".into(), "prompt `query: `".into()));
-    let cut = Run { prompt: String::new(), max_tokens: Some(64) };
-    assert_eq!(named(&cut, 0), ("lab/two,max_tokens=64".into(), "texts cut after 64 tokens".into()));
+    let cut = Run { prompt: String::new(), max_tokens: Some(32) };
+    assert_eq!(named(&cut, 0), ("lab/two,max_tokens=32".into(), "texts cut after 32 tokens".into()));
 }
 
 #[test]
