@@ -18,9 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const RELEASE: &str = "1.5.9";
-/// Records of each collection.
 const RECORDS: usize = 100;
-
 type Rows = Vec<Vec<f32>>;
 
 /// One database for all tests, and what is in it.
@@ -240,7 +238,6 @@ fn where_no_candidate_fits_none_is_named() {
             (&document["verdict"], &document["parts"][0]["declaration"]),
             (&"none_fits".into(), &"unknown".into())
         );
-        println!("{collection}: nearest {}", document["tried"][0]);
         assert_eq!(document["near"], Value::Null, "{collection}");
     }
 }
@@ -250,7 +247,6 @@ fn coarse_storage_is_near_its_model_and_not_called_the_same() {
     let outcome = SCENE.identify("four-bits", &ALL, &[]);
     assert_eq!(outcome.code, 26, "{}", outcome.stdout);
     let document = outcome.json();
-    println!("four bits: {}", document["near"]);
     assert_eq!((&document["tried"][0]["verdict"], &document["near"][0]), (&"near".into(), &0.into()));
     assert_eq!(document["tried"][0]["declaration"], "minilm,path=./minilm");
 }

@@ -18,7 +18,7 @@ const UNKNOWN_PART: f64 = 0.05;
 
 /// A model that reproduces no row is near from this median cosine if [`match_space`] does not contradict: its first layers
 /// alone with the same pooling had 0.22 (mean) and 0.73 (cls, where all vectors share a direction, and the spaces differ by
-/// their energies); storage in four bits had 0.98.
+/// their energies); storage in four bits had 0.99.
 const NEAR: f64 = 0.5;
 
 /// Sums up. `ids` are those of the rows of `stored`.
