@@ -1,6 +1,8 @@
 //! Does what a store holds still fit what a program expects? Made for the start-up of programs that
 //! embed this library: reads names, dimensions and stamps, never a vector and never weights.
 
+mod identified;
+
 use serde::Serialize;
 
 use crate::context::Context;
@@ -9,6 +11,8 @@ use crate::migration::{self, MigrationPlan, MigrationReport, PlanOptions, journa
 use crate::registry::{Entry, Registry};
 use crate::space::{Agreement, Space, same_model};
 use crate::store::{self, Collection, VectorStore, find_collection};
+
+pub use identified::identify_unrecorded;
 
 /// What a program expects of the vectors in a store. A field that is `None` is not asked.
 #[derive(Clone, Debug, Default)]
@@ -171,7 +175,8 @@ fn judge(collection: &Collection, expectation: &Expectation) -> (Status, String)
             (Status::ModelMismatch, format!("made by `{found}`, wanted `{wanted}`"))
         }
         (None, Some(_)) if collection.dimension.is_some() => {
-            (Status::Unknown, "the store does not record which model made the vectors".into())
+            let how = if collection.texts > 0 { "; its texts can tell (--identify)" } else { "" };
+            (Status::Unknown, format!("the store does not record which model made the vectors{how}"))
         }
         (None, None) if expectation.dimension().is_none() => (Status::Unknown, "nothing was expected".into()),
         _ if collection.dimension.is_none() => (Status::Match, "empty: the first record decides".into()),

@@ -7,6 +7,7 @@ pub mod embed;
 pub mod error;
 pub mod evaluation;
 pub mod hnsw;
+pub mod identification;
 pub mod matrix;
 pub mod measure;
 pub mod migration;

@@ -28,9 +28,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("registry", &["error", "space", "projection", "platform"]),
     ("sampling", &["error", "context", "random", "matrix", "texts"]),
     (
+        "identification",
+        &["error", "space", "context", "matrix", "measure", "embed", "registry", "sampling", "store"],
+    ),
+    (
         "training",
         &[
             "error",
+            "identification",
             "space",
             "context",
             "random",
@@ -63,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("evaluation", &["error", "space", "context", "random", "matrix", "measure", "embed", "store", "texts"]),
-    ("detect", &["error", "space", "context", "migration", "registry", "store"]),
+    ("detect", &["error", "space", "context", "embed", "identification", "migration", "registry", "store"]),
     ("demo_assets", &["error"]),
 ];
 

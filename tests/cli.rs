@@ -62,6 +62,7 @@ fn help_of_every_command() {
         "rollback",
         "backups",
         "detect",
+        "identify",
         "inspect",
         "registry",
         "apply",

@@ -10,6 +10,7 @@ use std::path::Path;
 use common::*;
 use embedport::detect::Status;
 use embedport::error::Kind;
+use embedport::identification::Outcome as Verdict;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -53,6 +54,16 @@ fn exit_codes() {
         assert!(said[&kind.exit_code()].contains(word), "{}: {said:?}", kind.name());
     }
     let help = outcome(program(&root()).arg("--help")).stdout;
+    let identify = table("Exit codes").into_iter().find(|row| row[0] == "`identify`").unwrap();
+    for (verdict, words) in [
+        (Verdict::Identified, "identified"),
+        (Verdict::NoneFits, "no candidate fits"),
+        (Verdict::Mixed, "rows of more than one"),
+    ] {
+        let wanted = format!("{} {words}", verdict.exit_code());
+        assert!(identify[1].contains(&wanted), "{wanted}");
+        assert!(help.contains(&wanted), "{wanted} in the help");
+    }
     let detect = table("Exit codes").into_iter().find(|row| row[0] == "`detect`").unwrap();
     for (status, words) in [
         (Status::Match, "match"),
@@ -116,6 +127,8 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
             vec![run(&format!("{migrate} --yes"))]
         }),
         ("`verify`", vec![run("verify --store db")]),
+        ("`identify`", vec![run("identify --store db --collection tldr --samples 20")]),
+        ("`detect --identify`", vec![run("detect --store db --identify")]),
         ("`backups list`", vec![run("backups list --store db")]),
         ("`backups prune --dry-run`", vec![run("backups prune --store db --all --dry-run")]),
         ("`rollback`", vec![run("rollback --store db")]),

@@ -2,6 +2,7 @@
 
 mod choices;
 mod evaluate;
+mod identify;
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use embedport::error::Result;
 
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
 pub use evaluate::Evaluate;
+pub use identify::Identify;
 
 /// Moves a vector store from one embedding model to another, in place, and proves that it worked
 #[derive(Debug, Parser)]
@@ -36,7 +38,8 @@ Exit codes:
   10 not supported    11 network    130 interrupted
   detect: 0 match    20 dimension mismatch    21 model mismatch    22 unknown
           23 unfinished migration
-  inspect --deep: 0 nothing blocks a migration    24 something does";
+  inspect --deep: 0 nothing blocks a migration    24 something does
+  identify: 0 identified    26 no candidate fits    27 rows of more than one model or way";
 
 /// One verb each; the code of `verb` is in `commands/verb.rs`.
 #[derive(Debug, Subcommand)]
@@ -54,6 +57,8 @@ pub enum Command {
     Backups(Backups),
     /// Say whether a store still fits the model a program uses
     Detect(Detect),
+    /// Name the model that made a collection's vectors
+    Identify(Identify),
     /// Show what a store holds
     Inspect(Inspect),
     /// Look into the registry of projections
@@ -323,6 +328,9 @@ pub struct Detect {
     /// Model that the program will use
     #[arg(long, value_name = "MODEL", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub expect_model: Option<String>,
+    /// Where it is not recorded which model made the vectors, compare them with the models on this machine
+    #[arg(long)]
+    pub identify: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryFile,

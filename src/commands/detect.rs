@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
-use embedport::detect::{Expectation, detect};
+use embedport::context::Context;
+use embedport::detect::{Expectation, detect, identify_unrecorded};
+use embedport::embed::DeviceChoice;
 use embedport::error::Result;
 use embedport::store;
 
 use crate::cli::Detect;
 use crate::output::{Detected, Output};
 
-pub fn run(args: Detect, output: Output) -> Result<ExitCode> {
+pub fn run(args: Detect, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     let registry = args.registry.open()?;
     let store = store::open(&args.store.store)?;
     let expectation = Expectation {
@@ -18,8 +20,22 @@ pub fn run(args: Detect, output: Output) -> Result<ExitCode> {
         space: None,
     };
     let collection = args.store.collection.as_deref().map(|c| (c, args.store.namespace.as_deref()));
-    let detection = detect(store.as_ref(), collection, &expectation, &registry)?;
+    let mut detection = detect(store.as_ref(), collection, &expectation, &registry)?;
+    let identified = match args.identify {
+        true => {
+            let models = super::model_options(DeviceChoice::Auto);
+            Some(identify_unrecorded(
+                store.as_ref(),
+                &mut detection,
+                &expectation,
+                &registry,
+                &models,
+                context,
+            )?)
+        }
+        false => None,
+    };
     let registry = (!args.registry.is_default()).then_some(args.registry.registry.as_path());
-    output.result(&Detected { detection: &detection, registry })?;
+    output.result(&Detected { detection: &detection, identified, registry })?;
     Ok(ExitCode::from(detection.status.exit_code()))
 }

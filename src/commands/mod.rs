@@ -5,6 +5,7 @@ mod backups;
 mod demo;
 mod detect;
 mod evaluate;
+mod identify;
 mod inspect;
 mod migrate_collection;
 mod mixed_spaces;
@@ -32,7 +33,8 @@ pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<Ex
         Command::Verify(args) => verify::run(args, output, context),
         Command::Rollback(args) => rollback::run(args, output, context),
         Command::Backups(args) => backups::run(args.action, output, context),
-        Command::Detect(args) => detect::run(args, output),
+        Command::Detect(args) => detect::run(args, output, context),
+        Command::Identify(args) => identify::run(args, output, context),
         Command::Inspect(args) => inspect::run(args, output, context),
         Command::Registry(args) => registry::run(args, output),
         Command::Apply(args) => apply::run(args, output, context),

@@ -158,7 +158,7 @@ fn load_weights(bytes: Vec<u8>, config: &Config, device: &Device) -> candle_core
 }
 
 /// config.json with transformers' defaults for what it leaves out.
-fn parse(json: Value) -> Result<Config> {
+pub(super) fn parse(json: Value) -> Result<Config> {
     let Value::Object(found) = json else {
         return Err(Error::new(Kind::Damaged, "config.json of the model is no object"));
     };

@@ -10,8 +10,10 @@ mod config;
 mod device;
 mod files;
 pub mod hub;
+mod hub_listing;
 mod hub_progress;
 mod hub_request;
+mod outline;
 mod pooling;
 pub mod precomputed;
 mod sentence_transformers;
@@ -31,6 +33,8 @@ use crate::space::{Space, same_model};
 pub use bundled::NAME as BUNDLED_NAME;
 pub use device::DeviceChoice;
 pub use hub::HubConfig;
+pub use hub_listing::list_cached;
+pub use outline::Outline;
 pub use precomputed::PrecomputedVectors;
 pub use spec::ModelSpec;
 
@@ -133,6 +137,21 @@ pub fn provider_of(spec: &ModelSpec) -> &'static str {
         Some(path) if is_vectors(path) => "precomputed",
         None if same_model(&spec.name, BUNDLED_NAME) => "bundled",
         _ => "sentence-transformers",
+    }
+}
+
+/// What the model of `spec` says about itself: for a transformer from its configuration, without its weights. A declared
+/// dimension is not compared.
+///
+/// # Errors
+/// As [`open`]; [`Kind::Unsupported`] for finished vectors.
+pub fn outline(spec: &ModelSpec, options: &Options, context: &Context<'_>) -> Result<Outline> {
+    match provider_of(spec) {
+        "sentence-transformers" => sentence_transformers::outline(spec, options, context),
+        provider => {
+            let spec = ModelSpec { dimension: None, ..spec.clone() };
+            Ok(Outline::of_space(open(&spec, Some(provider), options, context)?.space()))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod mixture;
 pub mod nearest;
 pub mod overlap;
 pub mod pairs;
+pub mod proportion;
 pub mod ranking;
 mod report;
 pub mod similarity;

@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 use std::path::Path;
 
 use embedport::detect::{Detection, Status};
+use embedport::identification::Identification;
 use serde::Serialize;
 
 use super::{Show, quoted};
@@ -14,6 +15,9 @@ pub struct Detected<'a> {
     /// What was found.
     #[serde(flatten)]
     pub detection: &'a Detection,
+    /// What was found out about those of which nothing is recorded, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identified: Option<Vec<Identification>>,
     /// The registry, if it is not the usual one.
     #[serde(skip)]
     pub registry: Option<&'a Path>,

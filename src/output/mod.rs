@@ -7,6 +7,7 @@ mod detection;
 mod evaluation;
 mod examination;
 mod html;
+mod identification;
 mod migration;
 mod store;
 mod training;
@@ -23,6 +24,7 @@ pub use demo::{Answer, DemoReport};
 pub use detection::Detected;
 pub use evaluation::Evaluated;
 pub use examination::Deep;
+pub use identification::Identified;
 pub use training::{Applied, Checked, CheckedEntry, Listing, Trained};
 
 /// How results are shown.

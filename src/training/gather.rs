@@ -61,7 +61,7 @@ fn from_collection(
 
     let recheck = match declared.model {
         Some(model) => {
-            let result = recheck::recheck(&sample, model, declared.with_prompt, context)?;
+            let result = recheck::recheck(&sample, model, declared.ways, context)?;
             clock.lap("checking the source model");
             recheck::judge(&result, collection, &model.space().model, options.accept_mismatch, &mut notes)?;
             source = match result.agrees() {

@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::embed::{Embedder, PrecomputedVectors};
 use crate::error::{Error, Kind, Result};
+use crate::identification::Candidate;
 use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions};
 use crate::projection::{Projection, Subject};
 use crate::space::{Agreement, Space};
@@ -75,12 +76,9 @@ pub struct Declared<'a> {
     pub model: Option<&'a dyn Embedder>,
     /// Why the model is not here, if it is not.
     pub why_not: Option<String>,
-    /// Opens the model again with another document prompt, to say which prompt the stored vectors were made with.
-    pub with_prompt: Option<&'a WithPrompt<'a>>,
+    /// The other ways to run it, to say which one the stored vectors were made in.
+    pub ways: Option<&'a Candidate<'a>>,
 }
-
-/// Opens a model with this document prompt in place of its own.
-pub type WithPrompt<'a> = dyn Fn(&str) -> Result<Box<dyn Embedder>> + 'a;
 
 /// One side of the pairs for texts that are given.
 pub enum Side<'a> {

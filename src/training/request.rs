@@ -7,8 +7,9 @@ use super::{Declared, Side, Source, TrainOptions, Training, train};
 use crate::context::Context;
 use crate::embed::{self, Embedder, Local, ModelSpec, PrecomputedVectors};
 use crate::error::{Error, Kind, Result};
+use crate::identification::{self, Candidate, Named, Origin, prepare};
 use crate::space::Space;
-use crate::store::{self, Collection};
+use crate::store;
 use crate::texts;
 
 /// Where the texts of the pairs come from.
@@ -149,51 +150,28 @@ fn from_collection(
     let target = Opened::new(&request.target_model, request.target_provider.as_deref(), request, context)?;
     let spec = match &request.source_model {
         Some(spec) => Some(spec.clone()),
-        None => known_model(collection),
+        None => identification::recorded(collection).map(|named| named.spec),
     };
     let provider = request.source_provider.as_deref();
     let here = match &spec {
         Some(spec) => runnable(spec, provider, request, context)?,
         None => Runnable::default(),
     };
-    let with_prompt = |prompt: &str| {
-        let spec = spec.clone().unwrap_or_default();
-        let other = ModelSpec { document_prompt: Some(prompt.to_owned()), ..spec };
-        embed::open(&other, provider, &request.models, context)
-    };
     let declared = Declared {
         space: request.source_model.as_ref().map(declared_space),
         model: here.model.as_deref(),
         why_not: here.why_not,
-        with_prompt: Some(&with_prompt),
+        ways: here.ways.as_ref(),
     };
     let source = Source::Collection { store: store.as_ref(), collection, declared };
     train(source, &target.side(), &request.options, context)
-}
-
-/// The model that the collection itself names, by stamp or by configuration.
-fn known_model(collection: &Collection) -> Option<ModelSpec> {
-    match (&collection.stamped, &collection.configured_model) {
-        (Some(stamped), _) => Some(ModelSpec {
-            name: stamped.model.clone(),
-            path: None,
-            revision: stamped.revision.clone(),
-            dimension: Some(stamped.dimension),
-            pooling: stamped.pooling.clone(),
-            normalised: stamped.normalised,
-            document_prompt: stamped.document_prompt.clone(),
-            query_prompt: stamped.query_prompt.clone(),
-            max_tokens: stamped.max_tokens,
-        }),
-        (None, Some(name)) => Some(ModelSpec { name: name.clone(), ..ModelSpec::default() }),
-        (None, None) => None,
-    }
 }
 
 /// The source model, or why it cannot be run.
 #[derive(Default)]
 struct Runnable {
     model: Option<Box<dyn Embedder>>,
+    ways: Option<Candidate<'static>>,
     why_not: Option<String>,
 }
 
@@ -204,13 +182,18 @@ fn runnable(
     request: &Request,
     context: &Context<'_>,
 ) -> Result<Runnable> {
-    let because = |why: &str| Runnable { model: None, why_not: Some(why.to_owned()) };
+    let named = vec![Named { spec: spec.clone(), origin: Origin::Given }];
+    let because = |why: &str| Runnable { why_not: Some(why.to_owned()), ..Runnable::default() };
     match embed::find_local(spec, &request.models) {
         None => Ok(Runnable::default()),
         Some(Local::Vectors(_)) => Ok(because("finished vectors cannot embed texts")),
         Some(Local::Bundled | Local::Folder(_)) => {
             match embed::open(spec, provider, &request.models, context) {
-                Ok(model) => Ok(Runnable { model: Some(model), why_not: None }),
+                Ok(model) => {
+                    let stored = model.space().dimension;
+                    let (ways, _) = prepare(named, stored, &request.models, context)?;
+                    Ok(Runnable { model: Some(model), ways: ways.into_iter().next(), why_not: None })
+                }
                 Err(error) if error.kind() == Kind::Unsupported => Ok(because(error.message())),
                 Err(error) => Err(error),
             }

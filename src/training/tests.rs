@@ -5,7 +5,8 @@ use ndarray::Array2;
 use super::testing::{Letters, Shelf, shelf, texts};
 use super::*;
 use crate::context::testing::context;
-use crate::embed::Role;
+use crate::embed::{Outline, Role};
+use crate::identification::{Origin, Run};
 
 fn source<'a>(shelf: &'a Shelf, declared: Declared<'a>) -> Source<'a> {
     Source::Collection { store: shelf, collection: &shelf.collection, declared }
@@ -13,6 +14,17 @@ fn source<'a>(shelf: &'a Shelf, declared: Declared<'a>) -> Source<'a> {
 
 fn declared(model: &dyn Embedder) -> Declared<'_> {
     Declared { model: Some(model), ..Declared::default() }
+}
+
+/// The ways to run a model of these letters.
+fn ways(model: Letters) -> Candidate<'static> {
+    Candidate {
+        name: model.space().model.clone(),
+        origin: Origin::Given,
+        outline: Outline::of_space(model.space()),
+        first: vec![Run { prompt: model.space().document_prompt.clone().unwrap(), max_tokens: None }],
+        open: Box::new(|run, _| Ok(Box::new(old().prompted(&run.prompt, "")) as Box<dyn Embedder>)),
+    }
 }
 
 fn options(samples: usize) -> TrainOptions {
@@ -130,32 +142,35 @@ fn vectors_of_another_model_are_found_out_before_anything_is_fitted() {
 
 #[test]
 fn the_prompt_that_made_the_vectors_is_named() {
-    let prompted = || old().prompted("passage: ", "query: ");
-    let new = new();
-    let by_query = shelf(60, &old().prompted("query: ", ""));
-    let error = train(source(&by_query, declared(&prompted())), &Side::Model(&new), &options(50), &context());
+    let (prompted, new) = (old().prompted("passage: ", "query: "), new());
+    let ways = ways(old().prompted("passage: ", "query: "));
+    let hint = |made_with: &str| {
+        let shelf = shelf(60, &old().prompted(made_with, ""));
+        let said = Declared { ways: Some(&ways), ..declared(&prompted) };
+        let error = train(source(&shelf, said), &Side::Model(&new), &options(50), &context()).unwrap_err();
+        error.hints()[0].clone()
+    };
     assert_eq!(
-        error.unwrap_err().hints()[0],
-        "they agree with the prompt for queries (8 of 8): \
+        hint("query: "),
+        "they agree with it run another way (prompt `query: `: 8 of 8): \
          declare it with --source-model 'lab/old,document_prompt=query: '"
     );
-
-    let bare = shelf(60, &old());
-    let model = prompted();
-    let open = |prompt: &str| Ok(Box::new(old().prompted(prompt, "query: ")) as Box<dyn Embedder>);
-    let said = Declared { with_prompt: Some(&open), ..declared(&model) };
-    let error = train(source(&bare, said), &Side::Model(&new), &options(50), &context()).unwrap_err();
-    assert!(error.hints()[0].contains("without a prompt"), "{error:?}");
-    assert!(error.hints()[0].ends_with("'lab/old,document_prompt='"), "{error:?}");
+    assert_eq!(
+        hint(""),
+        "they agree with it run another way (without a prompt: 8 of 8): \
+         declare it with --source-model 'lab/old,document_prompt='"
+    );
 }
 
 #[test]
 fn another_length_is_found_out() {
     let (old, new) = (old(), new());
+    let ways = ways(Letters::new("lab/old", 24, 1));
     let long = shelf(60, &Letters::new("lab/old", 24, 1).of_length(2.0));
-    let error =
-        train(source(&long, declared(&old)), &Side::Model(&new), &options(50), &context()).unwrap_err();
+    let said = Declared { ways: Some(&ways), ..declared(&old) };
+    let error = train(source(&long, said), &Side::Model(&new), &options(50), &context()).unwrap_err();
     assert!(error.hints()[0].contains("not normalised"), "{error:?}");
+    assert!(error.hints()[0].ends_with("'lab/old,normalised=false'"), "{error:?}");
 }
 
 #[test]
