@@ -133,6 +133,9 @@ impl Show for MigrationReport {
             "migrated {} records of {} from {} to {}",
             self.records, self.plan.collection, self.plan.source, self.plan.target
         )?;
+        if let Some(texts) = self.with_texts {
+            writeln!(out, "  {texts} of them with what their texts say")?;
+        }
         show_checks(out, &self.verification)?;
         show_index(out, &self.index)?;
         if self.zero_vectors > 0 {
