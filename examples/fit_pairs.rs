@@ -1,6 +1,7 @@
 //! Fits, applies and compares matrices in `.npy` files. `benches/prior_art.py` runs it.
 //!
-//!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT   fits, projects SOURCE to OUTPUT, prints seconds
+//!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT   fits, projects SOURCE to OUTPUT, prints seconds and
+//!                                                              what SOURCE, all rows at random, is expected to keep
 //!     fit_pairs match-space SAMPLE REFERENCE                     prints whether SAMPLE is in REFERENCE's space
 
 #![allow(clippy::print_stdout)]
@@ -12,7 +13,7 @@ use std::time::Instant;
 use embedport::context::{Cancel, Context, Silent};
 use embedport::measure::match_space;
 use embedport::projection::Pairs;
-use embedport::projection::fit::{FitOptions, fit};
+use embedport::projection::fit::{FitOptions, Rest, expected, fit};
 use embedport::vector_file::{NpyReader, NpyWriter};
 use ndarray::Array2;
 
@@ -45,8 +46,14 @@ fn main() -> Result<()> {
             fitted.kind.apply_into(source.view(), out.view_mut())?;
             let apply_seconds = start.elapsed().as_secs_f64();
             write(output, &out)?;
+            let rest = Rest { records: source.nrows() as u64, source: source.view() };
+            let start = Instant::now();
+            let taken = fitted.taken.unwrap_or(method);
+            let expected = expected(taken, &pairs, None, &rest, &FitOptions::default(), &context)?;
+            let expected_seconds = start.elapsed().as_secs_f64();
             let outcome = serde_json::json!({
                 "method": method, "pairs": pairs.len(), "seconds": seconds, "apply_seconds": apply_seconds, "lambda": fitted.lambda, "notes": fitted.notes,
+                "expected": expected, "expected_seconds": expected_seconds,
             });
             println!("{outcome}");
         }

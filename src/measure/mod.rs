@@ -6,9 +6,11 @@ pub mod nearest;
 pub mod overlap;
 pub mod pairs;
 mod report;
+pub mod retention;
 pub mod similarity;
 mod space_match;
 
 pub use mixture::{Mixture, find_mixture};
 pub use report::{Better, Figure, HeldOutReport};
+pub use retention::Retention;
 pub use space_match::{FEWEST_ROWS, SourceMatch, Verdict, match_space};

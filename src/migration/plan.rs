@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::measure::{HeldOutReport, SourceMatch};
+use crate::measure::{HeldOutReport, Retention, SourceMatch};
 use crate::platform::{files, holders};
 use crate::projection::Projection;
 use crate::registry::Resolved;
@@ -54,6 +54,9 @@ pub struct PlannedProjection {
     pub texts: String,
     /// How it did on held-out pairs.
     pub held_out: HeldOutReport,
+    /// What the collection that it was trained on is expected to keep, if it was trained on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Retention>,
 }
 
 /// The plan. See the module.
@@ -200,6 +203,7 @@ impl MigrationPlan {
                 training_pairs: header.training_pairs,
                 texts: header.texts.clone(),
                 held_out: header.report.clone(),
+                expected: header.expected.clone(),
             },
             bytes_now: collection.bytes,
             bytes_needed,

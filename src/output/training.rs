@@ -9,7 +9,7 @@ use embedport::training::Training;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
-use super::migration::show_report;
+use super::migration::{show_expected, show_report};
 use super::{Show, number, seconds};
 
 /// A finished training run and its file.
@@ -61,7 +61,8 @@ fn show_header(out: &mut dyn Write, header: &Header) -> Result<()> {
         header.method, header.kind, header.training_pairs, header.seed, header.texts
     )?;
     writeln!(out, "  measured on {} held-out pairs:", header.held_out_pairs)?;
-    show_report(out, &header.report)
+    show_report(out, &header.report)?;
+    show_expected(out, header.expected.as_ref())
 }
 
 impl Show for Header {

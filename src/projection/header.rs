@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::fit::Fitted;
 use super::pairs::Pairs;
 use crate::context::Context;
-use crate::measure::HeldOutReport;
+use crate::measure::{HeldOutReport, Retention};
 use crate::space::Space;
 
 /// Format of projection files that this release writes, and the newest that it reads.
@@ -59,6 +59,9 @@ pub struct Header {
     pub notes: Vec<String>,
     /// How good it is on the held-out pairs.
     pub report: HeldOutReport,
+    /// What the collection that the pairs came from is expected to keep; none if they came from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Retention>,
 }
 
 impl Header {
@@ -86,6 +89,7 @@ impl Header {
             created: context.timestamp(),
             notes: fitted.notes.clone(),
             report: HeldOutReport::empty(),
+            expected: None,
         }
     }
 }

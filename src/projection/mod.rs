@@ -23,7 +23,7 @@ use crate::error::{self, Error, Result};
 use crate::matrix;
 use crate::measure::HeldOutReport;
 use crate::space::{Agreement, Space, same_model};
-use fit::FitOptions;
+use fit::{FitOptions, Rest};
 
 /// A fitted projection: from where, to where, how good, and the map itself.
 #[derive(Debug)]
@@ -52,7 +52,8 @@ pub struct HeldOut {
 impl Projection {
     /// Splits `pairs`, fits `method` to the training rows, measures it on the held-out rows.
     ///
-    /// `held_out` is the number of rows to hold out ([`Pairs::default_held_out`] if none is given).
+    /// `held_out` is the number of rows to hold out ([`Pairs::default_held_out`] if none is given). With the `rest` of the
+    /// collection that the pairs come from, the header says what the collection is expected to keep.
     ///
     /// # Errors
     /// [`Mismatch`](error::Kind::Mismatch) if the pairs do not have the dimensions of the spaces,
@@ -63,6 +64,7 @@ impl Projection {
         method: &str,
         held_out: Option<usize>,
         options: &FitOptions,
+        rest: Option<&Rest<'_>>,
         context: &Context<'_>,
     ) -> Result<Self> {
         let (source, target) = pairs.dimensions();
@@ -80,6 +82,7 @@ impl Projection {
         let fitted = fit::fit(method, &training, options, context)?;
         let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
         let header = Header::new(subject, method, &fitted, &training, &held, context);
+        let taken = fitted.taken.unwrap_or(method);
         let mut projection = Projection { header, kind: fitted.kind, held_out: None };
         let projected = projection.apply(held.source().view())?;
         projection.header.report = HeldOutReport::measure(
@@ -89,6 +92,10 @@ impl Projection {
             training_mean.view(),
             context.seed,
         )?;
+        if let Some(rest) = rest {
+            let fitted = Some((projection.kind.as_ref(), &held));
+            projection.header.expected = fit::expected(taken, &training, fitted, rest, options, context)?;
+        }
         projection.held_out = Some(HeldOut {
             ids: held.ids().to_vec(),
             source: held.source().clone(),

@@ -5,6 +5,7 @@ use ndarray::Array2;
 use super::{Declared, Side};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::projection::fit::MOST_REST;
 use crate::sampling::{Reservoir, rank, stratified};
 use crate::space::{Agreement, Space, same_model};
 use crate::store::{Collection, VectorStore};
@@ -23,6 +24,8 @@ pub(super) struct Sample {
     pub ids: Vec<String>,
     pub texts: Vec<String>,
     pub vectors: Array2<f32>,
+    /// Source vectors of other records, drawn at random, and the records of the collection that have a vector.
+    pub rest: (u64, Array2<f32>),
     /// Whether every vector that was looked at has length 1.
     pub normalised: bool,
     pub notes: Vec<String>,
@@ -176,12 +179,14 @@ pub(super) fn sample(
     if zero > 0 {
         notes.push(format!("{zero} records have a vector of zeros and were not drawn"));
     }
-    choose(reservoir.into_items(), n, normalised, notes, context.seed)
+    let records = records.saturating_sub(zero);
+    choose(reservoir.into_items(), n, records, normalised, notes, context.seed)
 }
 
 fn choose(
     candidates: Vec<Candidate>,
     n: usize,
+    records: u64,
     normalised: bool,
     notes: Vec<String>,
     seed: u64,
@@ -193,7 +198,10 @@ fn choose(
     })?;
     let chosen = stratified(all.view(), n, seed)?;
     let vectors = all.select(ndarray::Axis(0), &chosen);
-    let mut sample = Sample { ids: Vec::new(), texts: Vec::new(), vectors, normalised, notes };
+    let mut wanted = chosen.iter().copied().peekable();
+    let others = (0..all.nrows()).filter(|row| wanted.next_if_eq(row).is_none()).take(MOST_REST);
+    let rest = (records, all.select(ndarray::Axis(0), &others.collect::<Vec<usize>>()));
+    let mut sample = Sample { ids: Vec::new(), texts: Vec::new(), vectors, rest, normalised, notes };
     let mut wanted = chosen.into_iter().peekable();
     for (row, candidate) in candidates.into_iter().enumerate() {
         if wanted.next_if_eq(&row).is_some() {

@@ -23,6 +23,8 @@ pub(super) struct Gathered {
     pub source: Space,
     pub origin: String,
     pub recheck: Option<Recheck>,
+    /// Records of the collection, and source vectors of some that are not among the pairs.
+    pub rest: Option<(u64, Array2<f32>)>,
     pub notes: Vec<String>,
 }
 
@@ -78,7 +80,7 @@ fn from_collection(
     };
     source.normalised = source.normalised.or(Some(sample.normalised));
     differ(&source, target.space())?;
-    let Sample { ids, texts, vectors, .. } = sample;
+    let Sample { ids, texts, vectors, rest, .. } = sample;
     let rows = rows_of(target, &ids, &texts, TARGET, context)?;
     clock.lap(TARGET);
     Ok(Gathered {
@@ -86,6 +88,7 @@ fn from_collection(
         source,
         origin: format!("the collection `{}`'s own texts", collection.name),
         recheck,
+        rest: Some(rest),
         notes,
     })
 }
@@ -124,6 +127,7 @@ fn from_texts(
         source: side.space().clone(),
         origin: set.origin,
         recheck: None,
+        rest: None,
         notes,
     })
 }
@@ -174,7 +178,7 @@ fn from_vectors(
     let ids = chosen.iter().filter_map(|row| ids.get(*row).cloned()).collect();
     let pairs = Pairs::new(ids, rows.select(Axis(0), &chosen), target_rows.select(Axis(0), &chosen))?;
     enough(pairs.len(), "distinct pairs", MORE_ROWS)?;
-    Ok(Gathered { pairs, source: space, origin: "paired vectors".into(), recheck: None, notes })
+    Ok(Gathered { pairs, source: space, origin: "paired vectors".into(), recheck: None, rest: None, notes })
 }
 
 /// One vector for each text: texts x dimension of the side.

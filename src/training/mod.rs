@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::embed::{Embedder, PrecomputedVectors};
 use crate::error::{Error, Kind, Result};
-use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions};
+use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions, Rest};
 use crate::projection::{Projection, Subject};
 use crate::space::{Agreement, Space};
 use crate::store::{Collection, VectorStore};
@@ -203,8 +203,17 @@ pub fn train(
     let subject =
         Subject { name, source: gathered.source, target: target.space().clone(), texts: gathered.origin };
     context.progress.start("fitting", None, "pairs");
-    let projection =
-        Projection::fit(subject, &gathered.pairs, &options.method, options.held_out, &options.fit, context);
+    let rest = gathered.rest.as_ref().map(|(records, rows)| Rest { records: *records, source: rows.view() });
+    let (method, held_out) = (&options.method, options.held_out);
+    let projection = Projection::fit(
+        subject,
+        &gathered.pairs,
+        method,
+        held_out,
+        &options.fit,
+        rest.as_ref(),
+        context,
+    );
     context.progress.finish();
     clock.lap("fitting and measuring");
     let mut projection = projection?;

@@ -51,6 +51,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     let base = method(BASE)?;
     if rows.len() < 4 * K {
         let mut fitted = (base.fit)(pairs, options, context)?;
+        fitted.taken = Some(base.name);
         fitted.notes.push(format!("{} pairs are too few to compare methods, `{BASE}` was taken", rows.len()));
         return Ok(fitted);
     }
@@ -67,6 +68,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         .max_by(|a, b| a.mean().total_cmp(&b.mean()))
         .unwrap_or(&base);
     let mut fitted = (best.method.fit)(pairs, options, context)?;
+    fitted.taken = Some(best.method.name);
     let ladder: Vec<String> = std::iter::once(&base)
         .chain(&rungs)
         .map(|rung| format!("{} {:.3}", rung.method.name, rung.mean()))

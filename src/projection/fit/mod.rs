@@ -2,6 +2,7 @@
 
 mod auto;
 mod contrast;
+mod expected;
 mod gradient;
 mod kernel;
 mod low_rank;
@@ -12,6 +13,8 @@ mod spectrum;
 mod testing;
 
 use candle_core::Device;
+
+pub use expected::{MOST_REST, Rest, expected};
 
 use super::kind::Kind;
 use super::pairs::Pairs;
@@ -57,6 +60,8 @@ pub struct Fitted {
     pub lambda: Option<f64>,
     /// What is worth knowing about the fit, in words; empty if nothing is.
     pub notes: Vec<String>,
+    /// The method that was taken, if the one that was asked for chooses among others.
+    pub taken: Option<&'static str>,
 }
 
 /// One way to find a projection.
