@@ -43,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "platform",
         ],
     ),
+    ("advice", &["error", "context", "measure", "training"]),
     (
         "migration",
         &[

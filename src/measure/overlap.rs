@@ -187,7 +187,11 @@ mod tests {
         // At 2 degrees: {0, 1} against {0, 2}; at 58 degrees: {3, 2} against {3, 1}.
         let shares = agreement(at(&[2.0, 58.0]).view(), one.view(), other.view(), 2).unwrap().unwrap();
         assert_eq!(shares, [0.5, 0.5]);
-        assert_eq!(agreement(one.view(), one.view(), other.view(), 4).unwrap(), None, "4 records have no 4 nearest");
+        assert_eq!(
+            agreement(one.view(), one.view(), other.view(), 4).unwrap(),
+            None,
+            "4 records have no 4 nearest"
+        );
     }
 
     #[test]

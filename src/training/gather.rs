@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis};
 
 use super::collection::{self, Sample};
 use super::recheck::{self, Recheck};
-use super::{Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ};
+use super::{Basis, Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ};
 use crate::context::Context;
 use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
@@ -25,6 +25,7 @@ pub(super) struct Gathered {
     pub recheck: Option<Recheck>,
     /// Records of the collection, and source vectors of some that are not among the pairs.
     pub rest: Option<(u64, Array2<f32>)>,
+    pub basis: Basis,
     pub notes: Vec<String>,
 }
 
@@ -82,13 +83,22 @@ fn from_collection(
     differ(&source, target.space())?;
     let Sample { ids, texts, vectors, rest, .. } = sample;
     let rows = rows_of(target, &ids, &texts, TARGET, context)?;
-    clock.lap(TARGET);
+    let took = clock.lap(TARGET);
+    let count = texts.len().max(1) as f64;
+    let basis = Basis {
+        records: collection.count,
+        texts: collection.texts,
+        characters: Some(texts.iter().map(|t| t.chars().count()).sum::<usize>() as f64 / count),
+        embed_seconds: matches!(target, Side::Model(_)).then_some(took / count),
+        ..Basis::default()
+    };
     Ok(Gathered {
         pairs: Pairs::new(keys(&texts), vectors, rows)?,
         source,
         origin: format!("the collection `{}`'s own texts", collection.name),
         recheck,
         rest: Some(rest),
+        basis,
         notes,
     })
 }
@@ -128,6 +138,7 @@ fn from_texts(
         origin: set.origin,
         recheck: None,
         rest: None,
+        basis: Basis::default(),
         notes,
     })
 }
@@ -178,7 +189,15 @@ fn from_vectors(
     let ids = chosen.iter().filter_map(|row| ids.get(*row).cloned()).collect();
     let pairs = Pairs::new(ids, rows.select(Axis(0), &chosen), target_rows.select(Axis(0), &chosen))?;
     enough(pairs.len(), "distinct pairs", MORE_ROWS)?;
-    Ok(Gathered { pairs, source: space, origin: "paired vectors".into(), recheck: None, rest: None, notes })
+    Ok(Gathered {
+        pairs,
+        source: space,
+        origin: "paired vectors".into(),
+        recheck: None,
+        rest: None,
+        basis: Basis::default(),
+        notes,
+    })
 }
 
 /// One vector for each text: texts x dimension of the side.

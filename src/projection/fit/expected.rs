@@ -55,7 +55,7 @@ pub fn expected(
     if let Some((kind, held_out)) = fitted {
         let pairs = pairs.select(&order);
         asked += held_out.len();
-        observed.extend(trial.run(&pairs, held_out, Some(kind))?);
+        observed.extend(trial.run(pairs.len(), &pairs, held_out, Some(kind))?);
     }
     let of_a_trial = (pairs.len() / 5).min(MOST_ASKING);
     for number in 0..MOST_TRIALS {
@@ -66,7 +66,7 @@ pub fn expected(
         let asking = order.get(first..last).unwrap_or_default();
         let seen: Vec<usize> = order.iter().take(first).chain(order.iter().skip(last)).copied().collect();
         asked += asking.len();
-        observed.extend(trial.run(&pairs.select(&seen), &pairs.select(asking), None)?);
+        observed.extend(trial.run(pairs.len(), &pairs.select(&seen), &pairs.select(asking), None)?);
     }
     Ok(Retention::expected(&observed, pairs.len(), rest.records))
 }
@@ -79,34 +79,112 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// Fits to a quarter, half and all of `seen` (in random order; `fitted` is the last, if it is there) and asks.
-    fn run(&self, seen: &Pairs, asking: &Pairs, fitted: Option<&dyn Kind>) -> Result<Option<Observed>> {
-        let n = seen.len();
-        if n / 4 < FEWEST || asking.len() < FEWEST {
+    /// Fits to a quarter and half as many pairs as there are in all, and to all of `seen` (in random order; `fitted` is
+    /// the last map, if it is there), and asks.
+    fn run(
+        &self,
+        all: usize,
+        seen: &Pairs,
+        asking: &Pairs,
+        fitted: Option<&dyn Kind>,
+    ) -> Result<Option<Observed>> {
+        if all / 4 < FEWEST || asking.len() < FEWEST {
             return Ok(None);
         }
-        let level = |pairs: usize| -> Result<Made> {
+        let fit = |pairs: usize| {
             self.context.check()?;
-            let all: Vec<usize> = (0..pairs).collect();
-            match fitted.filter(|_| pairs == n) {
-                Some(kind) => self.made(pairs, kind, asking, true),
-                None => {
-                    let fitted = (self.method.fit)(&seen.select(&all), self.options, self.context)?;
-                    self.made(pairs, fitted.kind.as_ref(), asking, pairs != n / 2)
-                }
-            }
+            let few: Vec<usize> = (0..pairs.min(seen.len())).collect();
+            let fitted = (self.method.fit)(&seen.select(&few), self.options, self.context)?;
+            self.made(few.len(), fitted.kind.as_ref(), asking)
         };
-        Observed::new(asking.target().view(), &[level(n / 4)?, level(n / 2)?, level(n)?])
+        let full = match fitted {
+            Some(kind) => self.made(seen.len(), kind, asking)?,
+            None => fit(seen.len())?,
+        };
+        Observed::new(asking.target().view(), &[fit(all / 4)?, fit(all / 2)?, full])
     }
 
-    fn made(&self, pairs: usize, kind: &dyn Kind, asking: &Pairs, with_rest: bool) -> Result<Made> {
+    fn made(&self, pairs: usize, kind: &dyn Kind, asking: &Pairs) -> Result<Made> {
         let apply = |x: ArrayView2<'_, f32>| -> Result<Array2<f32>> {
             let mut out = Array2::zeros((x.nrows(), kind.dimensions().1));
             kind.apply_into(x, out.view_mut())?;
             Ok(out)
         };
-        let none = ndarray::s![..0, ..];
-        let rest = if with_rest { apply(self.rest)? } else { apply(self.rest.slice(none))? };
-        Ok(Made { pairs, asked: apply(asking.source().view())?, rest })
+        Ok(Made { pairs, asked: apply(asking.source().view())?, rest: apply(self.rest)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::s;
+
+    use super::super::testing::{noise, paired};
+    use super::*;
+    use crate::context::Context;
+    use crate::context::testing::context;
+    use crate::measure::overlap;
+    use crate::projection::fit::fit;
+
+    /// Records around 150 topics, in two spaces: the second bends the first, and sees things of its own.
+    fn records(n: usize, own: f32, seed: u64) -> (Array2<f32>, Array2<f32>) {
+        let (topics, about) = (noise(150, 10, seed), noise(n, 10, seed + 1));
+        let latent = Array2::from_shape_fn((n, 10), |(i, j)| topics[(i * 7 % 150, j)] + about[(i, j)] * 0.6);
+        let x = latent.dot(&noise(10, 12, 90));
+        let bent = latent.dot(&noise(10, 14, 91)).mapv(|v| v + v.abs() * 0.5);
+        (x, bent + noise(n, 14, seed + 2) * own)
+    }
+
+    #[test]
+    fn intervals_hold_on_collections_that_were_never_seen() {
+        let mut held = 0;
+        let mut values = Vec::new();
+        for seed in 0..8 {
+            let own = [0.2, 0.5, 0.9, 1.5][seed as usize % 4];
+            let (x, y) = records(2400, own, 100 + 10 * seed);
+            let (few, rest) = (s![..400, ..], s![400.., ..]);
+            let pairs = paired(x.slice(few).to_owned(), y.slice(few).to_owned());
+            let context = Context { seed, ..context() };
+            let fitted = fit("ridge", &pairs, &FitOptions::default(), &context).unwrap();
+            let mut made = Array2::zeros((2000, 14));
+            fitted.kind.apply_into(x.slice(rest), made.view_mut()).unwrap();
+            let shares = overlap::native_overlap(made.view(), y.slice(rest), 10).unwrap().unwrap();
+            let truth = shares.iter().sum::<f64>() / shares.len() as f64;
+            let others = Rest { records: 2000, source: x.slice(rest) };
+            let told = expected("ridge", &pairs, None, &others, &FitOptions::default(), &context);
+            let told = told.unwrap().unwrap();
+            held += usize::from((told.low..=told.high).contains(&truth));
+            values.push((truth, told.value, told.low, told.high));
+        }
+        assert!(held >= 6, "{held} of 8 intervals hold: {values:?}");
+        assert!(values.iter().all(|(_, value, low, high)| high - low < 0.3 && low < value && value < high));
+    }
+
+    #[test]
+    fn a_fitted_map_is_asked_by_the_pairs_that_it_did_not_see() {
+        let (x, y) = records(1500, 0.5, 7);
+        let of = |rows: std::ops::Range<usize>| {
+            paired(x.slice(s![rows.clone(), ..]).to_owned(), y.slice(s![rows, ..]).to_owned())
+        };
+        let (training, held_out) = (of(0..300), of(300..500));
+        let fitted = fit("ridge", &training, &FitOptions::default(), &context()).unwrap();
+        let rest = Rest { records: 1500, source: x.slice(s![500.., ..]) };
+        let given = Some((fitted.kind.as_ref(), &held_out));
+        let told = expected("ridge", &training, given, &rest, &FitOptions::default(), &context());
+        let told = told.unwrap().unwrap();
+        assert_eq!(told.curve.iter().map(|p| p.pairs).collect::<Vec<_>>(), [75, 150, 300]);
+        assert_eq!((told.curve[2].value, told.records), (told.value, 1500));
+    }
+
+    #[test]
+    fn too_few_pairs_or_records_are_told_nothing() {
+        let (x, y) = records(200, 0.5, 7);
+        let told = |pairs: usize, rest: usize| {
+            let few = s![..pairs, ..];
+            let pairs = paired(x.slice(few).to_owned(), y.slice(few).to_owned());
+            let rest = Rest { records: 200, source: x.slice(s![..rest, ..]) };
+            expected("ridge", &pairs, None, &rest, &FitOptions::default(), &context()).unwrap()
+        };
+        assert!(told(90, 200).is_none() && told(200, 10).is_none());
+        assert!(told(200, 11).is_some());
     }
 }
