@@ -16,16 +16,16 @@ use crate::error::Result;
 /// Nearest records that are compared.
 pub const K: usize = 10;
 /// Rows that ask in the whole collection.
-const ASKING: usize = 250;
+const ASKING: usize = 500;
 /// Loss of the truth from a small collection to the whole, as a logit: this much of that of the stand-in fitted to a
 /// quarter of the pairs, this much of that of the one fitted to half,
 const LOSSES: [f64; 2] = [0.5, 0.6];
 /// and this much where the collection is e times as large as the asked rows.
-const LOSS_BY_SIZE: f64 = 0.03;
+const LOSS_BY_SIZE: f64 = 0.045;
 /// Standard deviation, as a logit, of what is left unexplained in a collection as large as the asked rows,
-const UNEXPLAINED: f64 = 0.06;
+const UNEXPLAINED: f64 = 0.1;
 /// and what comes to it with the square of the logarithm of how many times as large the collection is.
-const UNEXPLAINED_BY_SIZE: f64 = 0.007;
+const UNEXPLAINED_BY_SIZE: f64 = 0.006;
 /// Standard deviations on each side of the middle that hold 90 %.
 const NINETY: f64 = 1.645;
 
@@ -221,7 +221,7 @@ mod tests {
     fn nothing_lost_and_nothing_learnt_leaves_what_was_found() {
         let told = expected([0.5; 3], 0.6, 0.6, 400, 100);
         assert_eq!((told.value, told.records), (0.5, 100));
-        // All rows alike and no larger collection: only what is unexplained, 1.645 x 0.06 as a logit.
+        // All rows alike and no larger collection: only what is unexplained, 1.645 x 0.1 as a logit.
         let half = NINETY * UNEXPLAINED;
         assert!((told.high - share(half)).abs() < 1e-4 && (told.low - share(-half)).abs() < 1e-4, "{told:?}");
         let pairs: Vec<usize> = told.curve.iter().map(|p| p.pairs).collect();

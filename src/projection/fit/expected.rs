@@ -13,7 +13,7 @@ use crate::random;
 
 /// Rows that ask, at most in one trial, and in all trials together at least (if there are as many).
 const MOST_ASKING: usize = 500;
-const ENOUGH_ASKING: usize = 200;
+const ENOUGH_ASKING: usize = 500;
 /// Trials at most.
 const MOST_TRIALS: usize = 5;
 /// Fewest rows that ask, and fewest pairs that the smallest map is fitted to.
@@ -125,13 +125,12 @@ mod tests {
     use crate::measure::overlap;
     use crate::projection::fit::fit;
 
-    /// Records around 150 topics, in two spaces: the second bends the first, and sees things of its own.
-    fn records(n: usize, own: f32, seed: u64) -> (Array2<f32>, Array2<f32>) {
+    /// Records around 150 topics, in two spaces: the second bends the first, the more the larger `bend`.
+    fn records(n: usize, bend: f32, seed: u64) -> (Array2<f32>, Array2<f32>) {
         let (topics, about) = (noise(150, 10, seed), noise(n, 10, seed + 1));
         let latent = Array2::from_shape_fn((n, 10), |(i, j)| topics[(i * 7 % 150, j)] + about[(i, j)] * 0.6);
-        let x = latent.dot(&noise(10, 12, 90));
-        let bent = latent.dot(&noise(10, 14, 91)).mapv(|v| v + v.abs() * 0.5);
-        (x, bent + noise(n, 14, seed + 2) * own)
+        let bent = (latent.dot(&noise(10, 14, 92)) * 3.0).mapv(f32::sin);
+        (latent.dot(&noise(10, 12, 90)), latent.dot(&noise(10, 14, 91)) + bent * bend)
     }
 
     #[test]
@@ -139,8 +138,8 @@ mod tests {
         let mut held = 0;
         let mut values = Vec::new();
         for seed in 0..8 {
-            let own = [0.2, 0.5, 0.9, 1.5][seed as usize % 4];
-            let (x, y) = records(2400, own, 100 + 10 * seed);
+            let bend = [0.3, 0.6, 1.0, 1.5][seed as usize % 4];
+            let (x, y) = records(2400, bend, 100 + 10 * seed);
             let (few, rest) = (s![..400, ..], s![400.., ..]);
             let pairs = paired(x.slice(few).to_owned(), y.slice(few).to_owned());
             let context = Context { seed, ..context() };
