@@ -238,10 +238,11 @@ pub fn train(
     let mut basis = gathered.basis;
     if let Some((_, rows)) = &gathered.rest {
         basis.alone = alone(&gathered.pairs, context.seed)?;
+        let rows = if rows.is_empty() { gathered.pairs.source() } else { rows };
         let before = (context.now)();
         projection.apply(rows.view())?;
         let took = (context.now)().duration_since(before).as_secs_f64();
-        basis.project_seconds = (rows.nrows() > 0).then(|| took / rows.nrows() as f64);
+        basis.project_seconds = Some(took / rows.nrows().max(1) as f64);
         clock.lap("trying the projection");
     }
     let mut notes = gathered.notes;

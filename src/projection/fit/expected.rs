@@ -1,11 +1,11 @@
 //! What a fitted map will keep in a whole collection, before it is applied: the maps and rows that
 //! [`measure::retention`](crate::measure::retention) asks for.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 
 use super::{FitOptions, Method, method};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{self, Error, Result};
 use crate::measure::retention::{Made, Observed, Retention};
 use crate::projection::kind::Kind;
 use crate::projection::pairs::Pairs;
@@ -18,7 +18,9 @@ const ENOUGH_ASKING: usize = 500;
 const MOST_TRIALS: usize = 5;
 /// Fewest rows that ask, and fewest pairs that the smallest map is fitted to.
 const FEWEST: usize = 20;
-/// Records of the rest that are projected.
+/// Records of the rest that are enough without any of the pairs.
+const MANY_REST: usize = 1000;
+/// Records of the rest that are projected at most.
 pub const MOST_REST: usize = 10_000;
 
 /// A collection beyond the pairs.
@@ -46,6 +48,41 @@ pub fn expected(
     context: &Context<'_>,
 ) -> Result<Option<Retention>> {
     let method = method(name)?;
+    if rest.source.nrows() < MANY_REST.min(pairs.len() / 2) {
+        return from_pairs_alone(method, pairs, fitted.map(|(_, held_out)| held_out), rest, options, context);
+    }
+    told(method, pairs, pairs.len(), fitted, rest, options, context)
+}
+
+/// As [`expected`] where most of the collection was drawn: some of the pairs are set aside as the rest of it.
+fn from_pairs_alone(
+    method: &'static Method,
+    pairs: &Pairs,
+    held_out: Option<&Pairs>,
+    rest: &Rest<'_>,
+    options: &FitOptions,
+    context: &Context<'_>,
+) -> Result<Option<Retention>> {
+    let order = random::shuffled(pairs.len(), context.seed ^ 0x61_7369_6465);
+    let (aside, kept) = order.split_at(pairs.len() * 3 / 10);
+    let aside = pairs.select(aside);
+    let mut parts = vec![rest.source.view(), aside.source().view()];
+    parts.extend(held_out.map(|pairs| pairs.source().view()));
+    let together = concatenate(Axis(0), &parts)
+        .map_err(|e| Error::new(error::Kind::Mismatch, "records and pairs differ in dimension").because(e))?;
+    let rest = Rest { records: rest.records, source: together.view() };
+    told(method, &pairs.select(kept), pairs.len(), None, &rest, options, context)
+}
+
+fn told(
+    method: &'static Method,
+    pairs: &Pairs,
+    of_pairs: usize,
+    fitted: Option<(&dyn Kind, &Pairs)>,
+    rest: &Rest<'_>,
+    options: &FitOptions,
+    context: &Context<'_>,
+) -> Result<Option<Retention>> {
     let mut drawn = random::shuffled(rest.source.nrows(), context.seed ^ 0x72_6573_74);
     drawn.truncate(MOST_REST);
     let some = rest.source.select(Axis(0), &drawn);
@@ -68,7 +105,7 @@ pub fn expected(
         asked += asking.len();
         observed.extend(trial.run(pairs.len(), &pairs.select(&seen), &pairs.select(asking), None)?);
     }
-    Ok(Retention::expected(&observed, pairs.len(), rest.records))
+    Ok(Retention::expected(&observed, of_pairs, rest.records))
 }
 
 struct Trial<'a> {
@@ -95,23 +132,23 @@ impl Trial<'_> {
             self.context.check()?;
             let few: Vec<usize> = (0..pairs.min(seen.len())).collect();
             let fitted = (self.method.fit)(&seen.select(&few), self.options, self.context)?;
-            self.made(few.len(), fitted.kind.as_ref(), asking)
+            made(few.len(), fitted.kind.as_ref(), asking, self.rest)
         };
         let full = match fitted {
-            Some(kind) => self.made(seen.len(), kind, asking)?,
+            Some(kind) => made(seen.len(), kind, asking, self.rest)?,
             None => fit(seen.len())?,
         };
         Observed::new(asking.target().view(), &[fit(all / 4)?, fit(all / 2)?, full])
     }
+}
 
-    fn made(&self, pairs: usize, kind: &dyn Kind, asking: &Pairs) -> Result<Made> {
-        let apply = |x: ArrayView2<'_, f32>| -> Result<Array2<f32>> {
-            let mut out = Array2::zeros((x.nrows(), kind.dimensions().1));
-            kind.apply_into(x, out.view_mut())?;
-            Ok(out)
-        };
-        Ok(Made { pairs, asked: apply(asking.source().view())?, rest: apply(self.rest)? })
-    }
+fn made(pairs: usize, kind: &dyn Kind, asking: &Pairs, rest: ArrayView2<'_, f32>) -> Result<Made> {
+    let apply = |x: ArrayView2<'_, f32>| -> Result<Array2<f32>> {
+        let mut out = Array2::zeros((x.nrows(), kind.dimensions().1));
+        kind.apply_into(x, out.view_mut())?;
+        Ok(out)
+    };
+    Ok(Made { pairs, asked: apply(asking.source().view())?, rest: apply(rest)? })
 }
 
 #[cfg(test)]
@@ -175,6 +212,24 @@ mod tests {
     }
 
     #[test]
+    fn a_collection_that_was_drawn_whole_is_told_from_its_pairs() {
+        let (x, y) = records(1600, 0.5, 7);
+        let of = |rows: std::ops::Range<usize>| {
+            paired(x.slice(s![rows.clone(), ..]).to_owned(), y.slice(s![rows, ..]).to_owned())
+        };
+        let (training, held_out) = (of(0..1300), of(1300..1600));
+        let fitted = fit("ridge", &training, &FitOptions::default(), &context()).unwrap();
+        let given = Some((fitted.kind.as_ref(), &held_out));
+        let rest = Rest { records: 1600, source: x.slice(s![..0, ..]) };
+        let whole = expected("ridge", &training, given, &rest, &FitOptions::default(), &context());
+        let (whole, others) = (whole.unwrap().unwrap(), records(3000, 0.5, 7).0);
+        let rest = Rest { records: 1600, source: others.slice(s![1600.., ..]) };
+        let told = expected("ridge", &training, given, &rest, &FitOptions::default(), &context());
+        let told = told.unwrap().unwrap();
+        assert!((whole.value - told.value).abs() < 0.1, "{whole:?} {told:?}");
+    }
+
+    #[test]
     fn too_few_pairs_or_records_are_told_nothing() {
         let (x, y) = records(200, 0.5, 7);
         let told = |pairs: usize, rest: usize| {
@@ -183,7 +238,7 @@ mod tests {
             let rest = Rest { records: 200, source: x.slice(s![..rest, ..]) };
             expected("ridge", &pairs, None, &rest, &FitOptions::default(), &context()).unwrap()
         };
-        assert!(told(90, 200).is_none() && told(200, 10).is_none());
-        assert!(told(200, 11).is_some());
+        assert!(told(90, 200).is_none() && told(90, 10).is_none());
+        assert!(told(200, 11).is_some() && told(200, 200).is_some());
     }
 }
