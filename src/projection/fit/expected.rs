@@ -63,7 +63,7 @@ fn from_pairs_alone(
     options: &FitOptions,
     context: &Context<'_>,
 ) -> Result<Option<Retention>> {
-    let order = random::shuffled(pairs.len(), context.seed ^ 0x61_7369_6465);
+    let order = random::shuffled(pairs.len(), context.seed ^ 0x6173_6964);
     let (aside, kept) = order.split_at(pairs.len() * 3 / 10);
     let aside = pairs.select(aside);
     let mut parts = vec![rest.source.view(), aside.source().view()];
@@ -83,7 +83,7 @@ fn told(
     options: &FitOptions,
     context: &Context<'_>,
 ) -> Result<Option<Retention>> {
-    let mut drawn = random::shuffled(rest.source.nrows(), context.seed ^ 0x72_6573_74);
+    let mut drawn = random::shuffled(rest.source.nrows(), context.seed ^ 0x7265_7374);
     drawn.truncate(MOST_REST);
     let some = rest.source.select(Axis(0), &drawn);
     let order = random::shuffled(pairs.len(), context.seed ^ 0x7265_7461_696e);
