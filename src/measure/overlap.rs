@@ -68,8 +68,8 @@ fn overlap(
     if k == 0 || !fits || records <= k + usize::from(own) {
         return Ok(None);
     }
-    let asking = asking.map(|rows| matrix::normalised(rows));
-    let collections = collections.map(|rows| matrix::normalised(rows));
+    let asking = asking.map(matrix::normalised);
+    let collections = collections.map(matrix::normalised);
     let mut shares = Vec::with_capacity(n);
     for first in (0..n).step_by(BLOCK) {
         let rows = s![first..(first + BLOCK).min(n), ..];
