@@ -1,6 +1,7 @@
 //! Fits, applies and compares matrices in `.npy` files. `benches/prior_art.py` runs it.
 //!
-//!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT   fits, projects SOURCE to OUTPUT, prints seconds
+//!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT   fits, projects SOURCE to OUTPUT, prints seconds and
+//!                                                              what SOURCE, all rows at random, is expected to keep
 //!     fit_pairs match-space SAMPLE REFERENCE                     prints whether SAMPLE is in REFERENCE's space
 //!     fit_pairs words MODEL TEXTS OUTPUT                         embeds the words of TEXTS into OUTPUT.npy, OUTPUT.json
 //!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT WORDS TRAIN_TEXTS TEXTS
@@ -16,8 +17,8 @@ use std::time::Instant;
 
 use embedport::context::{Cancel, Context, Silent};
 use embedport::embed;
-use embedport::measure::match_space;
-use embedport::projection::fit::{FitOptions, fit};
+use embedport::measure::{Retention, match_space};
+use embedport::projection::fit::{FitOptions, Rest, expected, fit};
 use embedport::projection::{Pairs, Projection, Subject, Words};
 use embedport::space::Space;
 use embedport::texts::Vocabulary;
@@ -56,8 +57,14 @@ fn main() -> Result<()> {
             fitted.kind.apply_into(source.view(), out.view_mut())?;
             let apply_seconds = start.elapsed().as_secs_f64();
             write(output, &out)?;
+            let rest = Rest { records: source.nrows() as u64, source: source.view(), words: None };
+            let start = Instant::now();
+            let taken = fitted.taken.unwrap_or(method);
+            let expected = expected(taken, &pairs, None, &rest, &FitOptions::default(), &context)?;
+            let expected_seconds = start.elapsed().as_secs_f64();
             let outcome = serde_json::json!({
                 "method": method, "pairs": pairs.len(), "seconds": seconds, "apply_seconds": apply_seconds, "lambda": fitted.lambda, "notes": fitted.notes,
+                "expected": expected, "expected_seconds": expected_seconds,
             });
             println!("{outcome}");
         }
@@ -126,8 +133,12 @@ fn with_texts(
         texts: "texts".into(),
     };
     let start = Instant::now();
-    let projection = Projection::fit(subject, pairs, method, Some(2), &FitOptions::default(), &context)?;
+    let projection =
+        Projection::fit(subject, pairs, method, Some(2), &FitOptions::default(), None, &context)?;
     let seconds = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let expected = expected_with_texts(method, pairs, source, texts, &context)?;
+    let expected_seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let codes: Vec<Vec<u16>> = match &projection.assisted {
         Some(assisted) => texts.iter().map(|text| assisted.words().codes(text)).collect(),
@@ -142,9 +153,32 @@ fn with_texts(
     let outcome = serde_json::json!({
         "method": method, "pairs": pairs.len(), "seconds": seconds, "apply_seconds": apply_seconds,
         "text_seconds": reading, "notes": projection.header.notes,
+        "expected": expected, "expected_seconds": expected_seconds,
     });
     println!("{outcome}");
     Ok(())
+}
+
+/// What SOURCE with TEXTS, all rows at random, is expected to keep: by a fit of its own, with a fifth of the pairs held out.
+fn expected_with_texts(
+    method: &str,
+    pairs: &Pairs,
+    source: &Array2<f32>,
+    texts: &[String],
+    context: &Context<'_>,
+) -> Result<Option<Retention>> {
+    let (from, to) = pairs.dimensions();
+    let (source_space, target) = (Space::named("source", from), Space::named("target", to));
+    let subject = Subject { name: "expected".into(), source: source_space, target, texts: "texts".into() };
+    let words = pairs.words().map(|words| words.rows_of(texts));
+    let rest = Rest {
+        records: source.nrows() as u64,
+        source: source.view(),
+        words: words.as_ref().map(|words| words.view()),
+    };
+    let options = FitOptions::default();
+    let projection = Projection::fit(subject, pairs, method, None, &options, Some(&rest), context)?;
+    Ok(projection.header.expected_for(true).cloned())
 }
 
 fn read(path: &str) -> Result<Array2<f32>> {

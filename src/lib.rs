@@ -1,5 +1,6 @@
 //! embedport moves a vector store from one embedding model to another, in place, and proves that it worked.
 
+pub mod advice;
 pub mod context;
 pub mod demo_assets;
 pub mod detect;

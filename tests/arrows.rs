@@ -51,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "platform",
         ],
     ),
+    ("advice", &["error", "context", "measure", "training"]),
     (
         "migration",
         &[

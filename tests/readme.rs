@@ -117,6 +117,12 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
             "`train`",
             vec![run("train --from db --collection tldr --target-model embedport/static-256 --samples 60")],
         ),
+        (
+            "`advise`",
+            vec![run(
+                "advise --store db --collection tldr --target-model embedport/static-256 --samples 300",
+            )],
+        ),
         ("`registry show`", vec![run("registry show static-256--all-minilm-l6-v2")]),
         ("`registry list`, `check`", vec![run("registry list"), run("registry check")]),
         ("`migrate-collection --dry-run`", vec![run(&format!("{migrate} --dry-run"))]),

@@ -1,5 +1,6 @@
 //! Arguments and help of the command line program.
 
+mod advise;
 mod choices;
 mod evaluate;
 mod identify;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use embedport::error::Result;
 
+pub use advise::Advise;
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
 pub use evaluate::Evaluate;
 pub use identify::Identify;
@@ -39,7 +41,8 @@ Exit codes:
   detect: 0 match    20 dimension mismatch    21 model mismatch    22 unknown
           23 unfinished migration
   inspect --deep: 0 nothing blocks a migration    24 something does
-  identify: 0 identified    26 no candidate fits    27 rows of more than one model or way";
+  identify: 0 identified    26 no candidate fits    27 rows of more than one model or way
+  advise: 0 projecting is advised    25 it is not";
 
 /// One verb each; the code of `verb` is in `commands/verb.rs`.
 #[derive(Debug, Subcommand)]
@@ -47,6 +50,8 @@ Exit codes:
 pub enum Command {
     /// Fit a projection from a source model's space to a target model's
     Train(Train),
+    /// Say how much of its neighbours a collection would keep each way, and what to do; writes nothing
+    Advise(Advise),
     /// Rewrite the vectors of a collection in place, with backup and verification
     MigrateCollection(MigrateCollection),
     /// Check a migrated collection again

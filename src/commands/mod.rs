@@ -1,5 +1,6 @@
 //! One verb a file; each reads as a list of nouns.
 
+mod advise;
 mod apply;
 mod backups;
 mod demo;
@@ -29,6 +30,7 @@ use crate::output::Output;
 pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     match command {
         Command::Train(args) => train::run(args, output, context),
+        Command::Advise(args) => advise::run(args, output, context),
         Command::MigrateCollection(args) => migrate_collection::run(args, output, context),
         Command::Verify(args) => verify::run(args, output, context),
         Command::Rollback(args) => rollback::run(args, output, context),

@@ -9,10 +9,12 @@ pub mod pairs;
 pub mod proportion;
 pub mod ranking;
 mod report;
+pub mod retention;
 pub mod similarity;
 mod space_match;
 
 pub use estimate::{COVERAGE, Estimate};
 pub use mixture::{Mixture, find_mixture};
 pub use report::{Better, Figure, HeldOutReport};
+pub use retention::Retention;
 pub use space_match::{FEWEST_ROWS, SourceMatch, Verdict, match_space};

@@ -23,7 +23,7 @@ pub fn neighbour_overlap(
     target: ArrayView2<'_, f32>,
     k: usize,
 ) -> Result<Option<Vec<f64>>> {
-    overlap(predicted, predicted, target, k)
+    overlap([predicted.view(), target.view()], [predicted.view(), target.view()], k, true)
 }
 
 /// As [`neighbour_overlap`], asked by the rows of `target` themselves: which share of the `k` rows of `target` nearest
@@ -36,34 +36,52 @@ pub fn native_overlap(
     target: ArrayView2<'_, f32>,
     k: usize,
 ) -> Result<Option<Vec<f64>>> {
-    overlap(target, predicted, target, k)
+    overlap([target.view(), target.view()], [predicted.view(), target.view()], k, true)
 }
 
-/// Which share of the rows of `target` nearest to its row is among those of `predicted` nearest to that of `asking`.
-fn overlap(
+/// For each row of `asking` (n x d): which share of the `k` rows of `one` nearest to it is among the `k` rows of `other`
+/// nearest to it (both m x d, row by row the same records, the asking ones not among them). None if there are not more
+/// than `k` records.
+///
+/// # Errors
+/// [`Mismatch`](crate::error::Kind::Mismatch) if the dimensions differ.
+pub fn agreement(
     asking: ArrayView2<'_, f32>,
-    predicted: ArrayView2<'_, f32>,
-    target: ArrayView2<'_, f32>,
+    one: ArrayView2<'_, f32>,
+    other: ArrayView2<'_, f32>,
     k: usize,
 ) -> Result<Option<Vec<f64>>> {
-    let n = target.nrows();
-    if k == 0 || n <= k + 1 || predicted.nrows() != n {
+    overlap([asking.view(), asking.view()], [other.view(), one.view()], k, false)
+}
+
+/// For each row: which share of the rows of the second collection nearest to what asks the second is among those of the
+/// first nearest to what asks the first. `own`: row i of the collections is what row i asks with, and is not looked for.
+fn overlap(
+    asking: [ArrayView2<'_, f32>; 2],
+    collections: [ArrayView2<'_, f32>; 2],
+    k: usize,
+    own: bool,
+) -> Result<Option<Vec<f64>>> {
+    let n = asking[0].nrows();
+    let records = collections[1].nrows();
+    let fits = asking[1].nrows() == n && collections[0].nrows() == records && (!own || records == n);
+    if k == 0 || !fits || records <= k + usize::from(own) {
         return Ok(None);
     }
-    let asking = matrix::normalised(asking);
-    let (predicted, target) = (matrix::normalised(predicted), matrix::normalised(target));
+    let asking = asking.map(matrix::normalised);
+    let collections = collections.map(matrix::normalised);
     let mut shares = Vec::with_capacity(n);
     for first in (0..n).step_by(BLOCK) {
         let rows = s![first..(first + BLOCK).min(n), ..];
-        let ours = matrix::times_transposed(asking.slice(rows), predicted.view())?;
-        let true_ones = matrix::times_transposed(target.slice(rows), target.view())?;
+        let ours = matrix::times_transposed(asking[0].slice(rows), collections[0].view())?;
+        let true_ones = matrix::times_transposed(asking[1].slice(rows), collections[1].view())?;
         let block: Vec<f64> = ours
             .axis_iter(Axis(0))
             .into_par_iter()
             .zip(true_ones.axis_iter(Axis(0)).into_par_iter())
             .enumerate()
             .map(|(i, (ours, true_ones))| {
-                let own = Some(first + i);
+                let own = own.then_some(first + i);
                 let (a, b) = (chance_of_top(ours, k, own), chance_of_top(true_ones, k, own));
                 a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>() / k as f64
             })
@@ -161,6 +179,19 @@ mod tests {
         let moved = at(&[0.0, 10.0, 80.0, 60.0, 75.0]);
         let shares = native_overlap(moved.view(), target.view(), 2).unwrap().unwrap();
         assert_eq!(shares, [0.5, 0.5, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn what_is_found_in_two_collections_of_the_same_records() {
+        let (one, other) = (at(&[0.0, 10.0, 21.0, 60.0]), at(&[0.0, 50.0, 21.0, 60.0]));
+        // At 2 degrees: {0, 1} against {0, 2}; at 58 degrees: {3, 2} against {3, 1}.
+        let shares = agreement(at(&[2.0, 58.0]).view(), one.view(), other.view(), 2).unwrap().unwrap();
+        assert_eq!(shares, [0.5, 0.5]);
+        assert_eq!(
+            agreement(one.view(), one.view(), other.view(), 4).unwrap(),
+            None,
+            "4 records have no 4 nearest"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{Result, Write};
 
-use embedport::measure::HeldOutReport;
+use embedport::measure::{HeldOutReport, Retention};
 use embedport::migration::all::Skipped;
 use embedport::migration::source::SourceKnowledge;
 use embedport::migration::verification::{Relation, VerificationReport};
@@ -66,6 +66,7 @@ impl Show for MigrationPlan {
         let texts = if p.with_texts { ", with what their texts say" } else { "" };
         writeln!(out, "  expected quality, measured on {} held-out pairs{texts}:", p.held_out.pairs)?;
         show_report(out, &p.held_out)?;
+        show_expected(out, p.expected.as_ref())?;
         for warning in &self.warnings {
             writeln!(out, "  warning: {warning}")?;
         }
@@ -93,6 +94,19 @@ pub(super) fn show_report(out: &mut dyn Write, report: &HeldOutReport) -> Result
         )?;
     }
     Ok(())
+}
+
+/// What a collection is expected to keep, and what fewer pairs would.
+pub(super) fn show_expected(out: &mut dyn Write, expected: Option<&Retention>) -> Result<()> {
+    let Some(expected) = expected else { return Ok(()) };
+    writeln!(
+        out,
+        "  expected overlap with the native top 10 in a collection of {} records: {:.3} (90 % interval {:.3} to {:.3})",
+        expected.records, expected.value, expected.low, expected.high
+    )?;
+    let curve: Vec<String> =
+        expected.curve.iter().map(|point| format!("{:.3} with {}", point.value, point.pairs)).collect();
+    writeln!(out, "    by number of pairs fitted to: {}", curve.join(", "))
 }
 
 /// Three decimals, and five for values so small that three would say nothing.

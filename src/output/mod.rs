@@ -1,5 +1,6 @@
 //! The only place that prints: results to standard output, everything else to standard error.
 
+mod advice;
 mod backups;
 mod bar;
 mod demo;

@@ -9,7 +9,7 @@ use embedport::training::Training;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
-use super::migration::show_report;
+use super::migration::{show_expected, show_report};
 use super::{Show, number, seconds};
 
 /// A finished training run and its file.
@@ -64,11 +64,13 @@ fn show_header(out: &mut dyn Write, header: &Header) -> Result<()> {
     if let Some(report) = &header.report_with_texts {
         writeln!(out, "  measured on {pairs} held-out pairs, with what their texts say:")?;
         show_report(out, report)?;
+        show_expected(out, header.expected_with_texts.as_ref())?;
         writeln!(out, "  by the vectors alone, for records without a text:")?;
-        return show_report(out, &header.report);
+    } else {
+        writeln!(out, "  measured on {pairs} held-out pairs:")?;
     }
-    writeln!(out, "  measured on {pairs} held-out pairs:")?;
-    show_report(out, &header.report)
+    show_report(out, &header.report)?;
+    show_expected(out, header.expected.as_ref())
 }
 
 impl Show for Header {

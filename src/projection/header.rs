@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::fit::Fitted;
 use super::pairs::Pairs;
 use crate::context::Context;
-use crate::measure::HeldOutReport;
+use crate::measure::{HeldOutReport, Retention};
 use crate::space::Space;
 
 /// The newest format of projection files that this release reads, and that of projections with texts.
@@ -67,12 +67,27 @@ pub struct Header {
     /// How good the map is that texts assist, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report_with_texts: Option<HeldOutReport>,
+    /// What the collection that the pairs came from is expected to keep; none if they came from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Retention>,
+    /// The same of the map that texts assist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_with_texts: Option<Retention>,
 }
 
 impl Header {
     /// How good it is where `texts` are at hand, or are not.
     pub fn report_for(&self, texts: bool) -> &HeldOutReport {
         self.report_with_texts.as_ref().filter(|_| texts).unwrap_or(&self.report)
+    }
+
+    /// What the collection is expected to keep where texts are at hand, or are not.
+    pub fn expected_for(&self, texts: bool) -> Option<&Retention> {
+        if texts && self.kind_with_texts.is_some() {
+            self.expected_with_texts.as_ref()
+        } else {
+            self.expected.as_ref()
+        }
     }
 
     /// Notes that a map of this kind takes the texts as well.
@@ -107,6 +122,8 @@ impl Header {
             notes: fitted.notes.clone(),
             report: HeldOutReport::empty(),
             report_with_texts: None,
+            expected: None,
+            expected_with_texts: None,
         }
     }
 }

@@ -28,8 +28,8 @@ use crate::error::{self, Error, Result};
 use crate::matrix;
 use crate::measure::HeldOutReport;
 use crate::space::{Agreement, Space, same_model};
-use fit::FitOptions;
 use fit::texts::WithTexts;
+use fit::{FitOptions, Rest};
 
 /// A fitted projection: from where, to where, how good, and the map itself.
 #[derive(Debug)]
@@ -62,7 +62,8 @@ pub struct HeldOut {
 impl Projection {
     /// Splits `pairs`, fits `method` to the training rows, measures it on the held-out rows.
     ///
-    /// `held_out` is the number of rows to hold out ([`Pairs::default_held_out`] if none is given).
+    /// `held_out` is the number of rows to hold out ([`Pairs::default_held_out`] if none is given). With the `rest` of the
+    /// collection that the pairs come from, the header says what the collection is expected to keep.
     ///
     /// # Errors
     /// [`Mismatch`](error::Kind::Mismatch) if the pairs do not have the dimensions of the spaces,
@@ -73,6 +74,7 @@ impl Projection {
         method: &str,
         held_out: Option<usize>,
         options: &FitOptions,
+        rest: Option<&Rest<'_>>,
         context: &Context<'_>,
     ) -> Result<Self> {
         let (source, target) = pairs.dimensions();
@@ -91,14 +93,35 @@ impl Projection {
         let with_texts = fit::texts::fit(method, &training, &mut fitted, options, context)?;
         let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
         let mut header = Header::new(subject, method, &fitted, &training, &held, context);
+        let (taken, mut taken_with_texts) = (fitted.taken.unwrap_or(method), method);
         let assisted = match (with_texts, training.texts()) {
             (Some(WithTexts { fitted, length }), Some(texts)) => {
+                taken_with_texts = fitted.taken.unwrap_or(method);
                 Some(Assisted::new(texts.words.as_ref().clone(), length, fitted.kind, source)?)
             }
             _ => None,
         };
         if let Some(assisted) = &assisted {
             header.assist(assisted.kind().name());
+        }
+        match (rest, &assisted) {
+            (None, _) => {}
+            (Some(rest), None) => {
+                let fitted = Some((fitted.kind.as_ref(), &held));
+                header.expected = fit::expected(taken, &training, fitted, rest, options, context)?;
+            }
+            // What is said of records with texts is what counts; to say it of those without would take as long again.
+            (Some(rest), Some(assisted)) => {
+                let length = assisted.length();
+                if let (Some(training), Some(held), Some(source)) =
+                    (training.widened(length)?, held.widened(length)?, rest.widened(length)?)
+                {
+                    let rest = Rest { records: rest.records, source: source.view(), words: None };
+                    let fitted = Some((assisted.kind(), &held));
+                    header.expected_with_texts =
+                        fit::expected(taken_with_texts, &training, fitted, &rest, options, context)?;
+                }
+            }
         }
         let words = held.texts().filter(|_| assisted.is_some()).map(|texts| texts.rows.clone());
         let held_out = HeldOut {
@@ -175,11 +198,19 @@ impl Projection {
     /// # Errors
     /// As [`Projection::apply_into`].
     pub fn apply_with_texts(&self, held_out: &HeldOut) -> Result<Option<Array2<f32>>> {
-        match (&self.assisted, &held_out.words) {
-            (Some(assisted), Some(words)) => {
-                self.assist(assisted, held_out.source.view(), words.view()).map(Some)
-            }
-            _ => Ok(None),
+        let words = held_out.words.as_ref().filter(|_| self.assisted.is_some());
+        words.map(|words| self.apply_to_words(held_out.source.view(), words.view())).transpose()
+    }
+
+    /// As [`Projection::apply`], with rows of what the words of each text say ([`Words::rows`]); by the vectors alone if the
+    /// projection does not ask for texts.
+    ///
+    /// # Errors
+    /// As [`Projection::apply_into`], and [`Mismatch`](error::Kind::Mismatch) if the words do not fit.
+    pub fn apply_to_words(&self, x: ArrayView2<'_, f32>, words: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        match &self.assisted {
+            Some(assisted) => self.assist(assisted, x, words),
+            None => self.apply(x),
         }
     }
 

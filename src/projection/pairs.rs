@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView1, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use sha2::{Digest, Sha256};
 
 use super::assisted;
@@ -132,26 +132,38 @@ impl Pairs {
         Ok(Pairs { texts: Some(TextRows { words: Arc::new(words), rows }), ..self })
     }
 
-    /// What the words of the texts say, if that is known.
+    /// The table of words, if the pairs have texts.
+    pub fn words(&self) -> Option<&Words> {
+        self.texts.as_ref().map(|texts| texts.words.as_ref())
+    }
+
+    /// What the words of the texts say, pairs x components of a word, if the pairs have texts.
+    pub fn word_rows(&self) -> Option<ArrayView2<'_, f32>> {
+        self.texts.as_ref().map(|texts| texts.rows.view())
+    }
+
+    /// Words and rows, if the pairs have texts.
     pub(super) fn texts(&self) -> Option<&TextRows> {
         self.texts.as_ref()
     }
 
-    /// The pairs with source rows that are followed by those of the words, and how long the latter are: as far spread as
-    /// the source vectors. None without words that tell texts apart.
-    pub(super) fn wide(&self) -> Result<Option<(Pairs, f32)>> {
-        let Some(texts) = &self.texts else { return Ok(None) };
+    /// How long rows of words are to be to lie as far from each other as the source vectors. None without words that tell
+    /// texts apart.
+    pub(super) fn text_length(&self) -> Option<f32> {
         let spread = |rows: &Array2<f32>| {
             let mean = matrix::column_means(rows.view());
             matrix::centred(rows.view(), mean.view()).iter().map(|v| v * v).sum::<f64>()
         };
-        let length = (spread(&self.source) / spread(&texts.rows)).sqrt() as f32;
-        if !(length.is_finite() && length > 0.0) {
-            return Ok(None);
-        }
+        let length = (spread(&self.source) / spread(&self.texts.as_ref()?.rows)).sqrt() as f32;
+        (length.is_finite() && length > 0.0).then_some(length)
+    }
+
+    /// The pairs with source rows that are followed by those of the words, of this length; none without words.
+    pub(super) fn widened(&self, length: f32) -> Result<Option<Pairs>> {
+        let Some(texts) = &self.texts else { return Ok(None) };
         let source = assisted::wide(self.source.view(), texts.rows.view(), length)?;
         let (ids, target) = (self.ids.clone(), self.target.clone());
-        Ok(Some((Pairs { ids, source, target, removed: self.removed, texts: None }, length)))
+        Ok(Some(Pairs { ids, source, target, removed: self.removed, texts: None }))
     }
 
     /// Rows that the constructor removed because their id or source vector occurred before.

@@ -32,7 +32,7 @@ fn pairs(n: usize) -> Pairs {
 
 fn fitted(method: &str) -> Projection {
     let options = FitOptions { epochs: 20, ..FitOptions::default() };
-    Projection::fit(subject(), &pairs(80), method, None, &options, &context()).unwrap()
+    Projection::fit(subject(), &pairs(80), method, None, &options, None, &context()).unwrap()
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn the_wrong_direction_is_named() {
 #[test]
 fn unknown_methods_and_wrong_pairs_are_refused() {
     let run = |method: &str, pairs: &Pairs| {
-        Projection::fit(subject(), pairs, method, None, &FitOptions::default(), &context()).unwrap_err()
+        Projection::fit(subject(), pairs, method, None, &FitOptions::default(), None, &context()).unwrap_err()
     };
     assert!(run("magic", &pairs(80)).is_not_found());
     let narrow = Pairs::new(vec!["a".into()], noise(1, 2, 1), noise(1, 3, 1)).unwrap();

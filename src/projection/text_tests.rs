@@ -33,7 +33,7 @@ fn projection(say: bool, method: &str) -> Projection {
         target: space,
         texts: "test".into(),
     };
-    Projection::fit(subject, &pairs, method, None, &FitOptions::default(), &context()).unwrap()
+    Projection::fit(subject, &pairs, method, None, &FitOptions::default(), None, &context()).unwrap()
 }
 
 #[test]

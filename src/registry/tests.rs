@@ -14,7 +14,7 @@ fn projection(name: &str, source: Space, target: Space) -> Projection {
     let (x, y) = (noise(source.dimension), noise(target.dimension));
     let pairs = Pairs::new((0..30).map(|i| i.to_string()).collect(), x, y).unwrap();
     let subject = Subject { name: name.into(), source, target, texts: "made by a test".into() };
-    Projection::fit(subject, &pairs, "ridge", None, &FitOptions::default(), &context()).unwrap()
+    Projection::fit(subject, &pairs, "ridge", None, &FitOptions::default(), None, &context()).unwrap()
 }
 
 /// A registry with the projections a-to-b and b-to-a, all spaces of the same dimension.

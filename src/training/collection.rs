@@ -5,6 +5,7 @@ use ndarray::Array2;
 use super::{Declared, Side, TrainOptions, words};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::projection::fit::MOST_REST;
 use crate::sampling::{Reservoir, rank, stratified};
 use crate::space::{Agreement, Space, same_model};
 use crate::store::{Collection, VectorStore};
@@ -27,6 +28,9 @@ pub(super) struct Sample {
     pub vectors: Array2<f32>,
     /// The words of the texts among which these were chosen.
     pub vocabulary: Vocabulary,
+    /// The records of the collection that have a vector, and other ones of them, drawn at random: vectors and texts.
+    pub records: u64,
+    pub others: (Array2<f32>, Vec<String>),
     /// Whether every vector that was looked at has length 1.
     pub normalised: bool,
     pub notes: Vec<String>,
@@ -187,7 +191,7 @@ pub(super) fn sample(
         most => Vocabulary::count(candidates.iter().map(|c| c.text.as_str()), most),
     };
     let sample = choose(candidates, n, context.seed)?;
-    Ok(Sample { vocabulary, normalised, notes, ..sample })
+    Ok(Sample { vocabulary, records: records.saturating_sub(zero), normalised, notes, ..sample })
 }
 
 fn choose(candidates: Vec<Candidate>, n: usize, seed: u64) -> Result<Sample> {
@@ -198,12 +202,17 @@ fn choose(candidates: Vec<Candidate>, n: usize, seed: u64) -> Result<Sample> {
     })?;
     let chosen = stratified(all.view(), n, seed)?;
     let vectors = all.select(ndarray::Axis(0), &chosen);
-    let mut sample = Sample { vectors, ..Sample::default() };
+    let mut wanted = chosen.iter().copied().peekable();
+    let others = (0..all.nrows()).filter(|row| wanted.next_if_eq(row).is_none()).take(MOST_REST);
+    let others = all.select(ndarray::Axis(0), &others.collect::<Vec<usize>>());
+    let mut sample = Sample { vectors, others: (others, Vec::new()), ..Sample::default() };
     let mut wanted = chosen.into_iter().peekable();
     for (row, candidate) in candidates.into_iter().enumerate() {
         if wanted.next_if_eq(&row).is_some() {
             sample.ids.push(candidate.id);
             sample.texts.push(candidate.text);
+        } else if sample.others.1.len() < sample.others.0.nrows() {
+            sample.others.1.push(candidate.text);
         }
     }
     Ok(sample)

@@ -4,7 +4,9 @@ use ndarray::{Array2, Axis};
 
 use super::collection::{self, Sample};
 use super::recheck::{self, Recheck};
-use super::{Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ, words};
+use super::{
+    Basis, Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ, words,
+};
 use crate::context::Context;
 use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +25,18 @@ pub(super) struct Gathered {
     pub source: Space,
     pub origin: String,
     pub recheck: Option<Recheck>,
+    pub others: Option<Others>,
+    pub basis: Basis,
     pub notes: Vec<String>,
+}
+
+/// Records of the collection that are not among the pairs, drawn at random.
+pub(super) struct Others {
+    /// All records of the collection.
+    pub records: u64,
+    pub vectors: Array2<f32>,
+    /// What the words of their texts say, if the pairs know.
+    pub words: Option<Array2<f32>>,
 }
 
 pub(super) fn gather(
@@ -78,15 +91,28 @@ fn from_collection(
     };
     source.normalised = source.normalised.or(Some(sample.normalised));
     differ(&source, target.space())?;
-    let Sample { ids, texts, vectors, vocabulary, .. } = sample;
+    let Sample { ids, texts, vectors, vocabulary, records, others, .. } = sample;
     let rows = rows_of(target, &ids, &texts, TARGET, context)?;
-    clock.lap(TARGET);
-    let pairs = Pairs::new(keys(&texts), vectors, rows)?;
+    let took = clock.lap(TARGET);
+    let count = texts.len().max(1) as f64;
+    let basis = Basis {
+        records: collection.count,
+        texts: collection.texts,
+        characters: Some(texts.iter().map(|t| t.chars().count()).sum::<usize>() as f64 / count),
+        embed_seconds: matches!(target, Side::Model(_)).then_some(took / count),
+        ..Basis::default()
+    };
+    let pairs =
+        words::add(Pairs::new(keys(&texts), vectors, rows)?, &texts, &vocabulary, target, clock, context)?;
+    let (others, texts) = others;
+    let words = pairs.words().map(|words| words.rows_of(&texts));
     Ok(Gathered {
-        pairs: words::add(pairs, &texts, &vocabulary, target, clock, context)?,
+        pairs,
         source,
         origin: format!("the collection `{}`'s own texts", collection.name),
         recheck,
+        others: Some(Others { records, vectors: others, words }),
+        basis,
         notes,
     })
 }
@@ -132,6 +158,8 @@ fn from_texts(
         source: side.space().clone(),
         origin: set.origin,
         recheck: None,
+        others: None,
+        basis: Basis::default(),
         notes,
     })
 }
@@ -182,7 +210,15 @@ fn from_vectors(
     let ids = chosen.iter().filter_map(|row| ids.get(*row).cloned()).collect();
     let pairs = Pairs::new(ids, rows.select(Axis(0), &chosen), target_rows.select(Axis(0), &chosen))?;
     enough(pairs.len(), "distinct pairs", MORE_ROWS)?;
-    Ok(Gathered { pairs, source: space, origin: "paired vectors".into(), recheck: None, notes })
+    Ok(Gathered {
+        pairs,
+        source: space,
+        origin: "paired vectors".into(),
+        recheck: None,
+        others: None,
+        basis: Basis::default(),
+        notes,
+    })
 }
 
 /// One vector for each text: texts x dimension of the side.

@@ -20,8 +20,9 @@ use crate::context::Context;
 use crate::embed::{Embedder, PrecomputedVectors};
 use crate::error::{Error, Kind, Result};
 use crate::identification::Candidate;
-use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions};
-use crate::projection::{Projection, Subject};
+use crate::measure::{bootstrap, overlap, retention};
+use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions, Rest};
+use crate::projection::{Pairs, Projection, Subject};
 use crate::space::{Agreement, Space};
 use crate::store::{Collection, VectorStore};
 use crate::texts::TextSet;
@@ -33,6 +34,9 @@ pub use words::DEFAULT_WORDS;
 
 /// Fewest pairs that are fitted to.
 pub const FEWEST_PAIRS: usize = 20;
+
+/// Pairs among which neighbours in the source space are compared with those in the target space.
+const ALONE_ROWS: usize = 2000;
 
 /// What a collection's own texts keep more than texts from elsewhere, as measured; see DESIGN.md.
 pub const GENERIC_TEXTS_NOTE: &str = "trained on the bundled passages: \
@@ -172,10 +176,29 @@ pub struct Training {
     pub pairs: usize,
     /// Pairs left out because their source vector occurred before.
     pub removed: usize,
+    /// What the training saw of its collection.
+    pub basis: Basis,
     /// Time by stage, in order.
     pub timings: Vec<Timing>,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
+}
+
+/// What a training run saw of the collection that its pairs came from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Basis {
+    /// Records of the collection; 0 if the pairs came from elsewhere.
+    pub records: u64,
+    /// Records that keep a text.
+    pub texts: u64,
+    /// Mean characters of the texts of the pairs.
+    pub characters: Option<f64>,
+    /// Seconds that the target model took for a text.
+    pub embed_seconds: Option<f64>,
+    /// Seconds that the projection took for a vector.
+    pub project_seconds: Option<f64>,
+    /// Share of the native 10 nearest among the pairs that the source vectors give, and its 90 % interval.
+    pub alone: Option<(f64, f64, f64)>,
 }
 
 /// Draws pairs, fits a projection to them and measures it on held-out pairs. Writes nothing.
@@ -207,13 +230,32 @@ pub fn train(
     let subject =
         Subject { name, source: gathered.source, target: target.space().clone(), texts: gathered.origin };
     context.progress.start("fitting", None, "pairs");
+    let rest = gathered.others.as_ref().map(|others| Rest {
+        records: others.records,
+        source: others.vectors.view(),
+        words: others.words.as_ref().map(|words| words.view()),
+    });
+    let (method, held_out) = (&options.method, options.held_out);
     let projection =
-        Projection::fit(subject, &gathered.pairs, &options.method, options.held_out, &options.fit, context);
+        Projection::fit(subject, &gathered.pairs, method, held_out, &options.fit, rest.as_ref(), context);
     context.progress.finish();
     clock.lap("fitting and measuring");
     let mut projection = projection?;
-    let doubts = projection.header.report.doubts();
+    let doubts = projection.header.report_for(true).doubts();
     projection.header.notes.extend(doubts);
+    let mut basis = gathered.basis;
+    if gathered.others.is_some() {
+        let pairs = &gathered.pairs;
+        basis.alone = alone(pairs, context.seed)?;
+        let before = (context.now)();
+        match pairs.word_rows() {
+            Some(words) => projection.apply_to_words(pairs.source().view(), words)?,
+            None => projection.apply(pairs.source().view())?,
+        };
+        let took = (context.now)().duration_since(before).as_secs_f64();
+        basis.project_seconds = Some(took / pairs.len() as f64);
+        clock.lap("trying the projection");
+    }
     let mut notes = gathered.notes;
     notes.extend(projection.header.notes.iter().cloned());
     Ok(Training {
@@ -221,9 +263,27 @@ pub fn train(
         recheck: gathered.recheck,
         pairs: gathered.pairs.len(),
         removed: gathered.pairs.removed(),
+        basis,
         timings: clock.timings,
         notes,
     })
+}
+
+/// What the source vectors give of the native 10 nearest, among at most [`ALONE_ROWS`] pairs, and its 90 % interval.
+fn alone(pairs: &Pairs, seed: u64) -> Result<Option<(f64, f64, f64)>> {
+    let rows = ndarray::s![..pairs.len().min(ALONE_ROWS), ..];
+    let (source, target) = (pairs.source().slice(rows), pairs.target().slice(rows));
+    let Some(shares) = overlap::neighbour_overlap(source, target, retention::K)? else { return Ok(None) };
+    let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+    let mut figures = Vec::new();
+    bootstrap::interval(shares.len(), seed, |counts| {
+        let means = bootstrap::means(&shares, counts);
+        figures.extend(means.iter().copied().flatten());
+        means
+    });
+    figures.sort_by(f64::total_cmp);
+    let ends = bootstrap::quantile(&figures, 0.05).zip(bootstrap::quantile(&figures, 0.95));
+    Ok(ends.map(|(low, high)| (mean, low, high)))
 }
 
 /// Fails if source and target are one space: there would be nothing to project.
@@ -247,11 +307,12 @@ impl<'a> Clock<'a> {
         Clock { context, last: (context.now)(), timings: Vec::new() }
     }
 
-    /// Ends a stage that began where the last one ended.
-    fn lap(&mut self, stage: &'static str) {
+    /// Ends a stage that began where the last one ended; how many seconds it took.
+    fn lap(&mut self, stage: &'static str) -> f64 {
         let now = (self.context.now)();
         let seconds = now.duration_since(self.last).as_secs_f64();
         self.timings.push(Timing { stage, seconds });
         self.last = now;
+        seconds
     }
 }

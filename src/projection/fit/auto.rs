@@ -51,6 +51,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     let base = method(BASE)?;
     if rows.len() < 4 * K {
         let mut fitted = (base.fit)(pairs, options, context)?;
+        fitted.taken = Some(base.name);
         fitted.notes.push(format!("{} pairs are too few to compare methods, `{BASE}` was taken", rows.len()));
         return Ok(fitted);
     }
@@ -68,6 +69,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         .unwrap_or(&base);
     let mut fitted = (best.method.fit)(pairs, options, context)?;
     fitted.found = Some(best.shares.clone());
+    fitted.taken = Some(best.method.name);
     let ladder: Vec<String> = std::iter::once(&base)
         .chain(&rungs)
         .map(|rung| format!("{} {:.3}", rung.method.name, rung.mean()))

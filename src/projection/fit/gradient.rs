@@ -37,7 +37,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     let narrow = |a: Array1<f64>| a.mapv(|v| v as f32);
     let affine = Affine::new(weight, narrow(scaling.source_mean), narrow(target_mean))?;
     let notes = vec![format!("stopped after {} epochs, the best was epoch {}", best.epochs, best.epoch)];
-    Ok(Fitted { kind: Box::new(affine), lambda: None, found: None, notes })
+    Ok(Fitted { kind: Box::new(affine), lambda: None, found: None, taken: None, notes })
 }
 
 /// Both sides centred and scaled to a mean squared component of 1, so that one step size suits every space.

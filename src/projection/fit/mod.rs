@@ -2,6 +2,7 @@
 
 mod auto;
 mod contrast;
+mod expected;
 mod gradient;
 mod kernel;
 mod low_rank;
@@ -13,6 +14,8 @@ mod testing;
 pub(super) mod texts;
 
 use candle_core::Device;
+
+pub use expected::{MOST_REST, Rest, expected};
 
 use super::kind::Kind;
 use super::pairs::Pairs;
@@ -61,6 +64,8 @@ pub struct Fitted {
     pub found: Option<Vec<f64>>,
     /// What is worth knowing about the fit, in words; empty if nothing is.
     pub notes: Vec<String>,
+    /// The method that was taken, if the one that was asked for chooses among others.
+    pub taken: Option<&'static str>,
 }
 
 /// One way to find a projection.

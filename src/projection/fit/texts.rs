@@ -20,7 +20,8 @@ pub(in crate::projection) fn fit(
     options: &FitOptions,
     context: &Context<'_>,
 ) -> Result<Option<WithTexts>> {
-    let Some((wide, length)) = training.wide()? else { return Ok(None) };
+    let Some(length) = training.text_length() else { return Ok(None) };
+    let Some(wide) = training.widened(length)? else { return Ok(None) };
     let mut fitted = super::fit(method, &wide, options, context)?;
     if let (Some(without), Some(with)) = (&plain.found, &fitted.found) {
         let mean = |shares: &[f64]| shares.iter().sum::<f64>() / shares.len().max(1) as f64;

@@ -1,0 +1,45 @@
+//! `embedport advise`
+
+use std::process::ExitCode;
+
+use embedport::advice;
+use embedport::context::Context;
+use embedport::embed::ModelSpec;
+use embedport::error::{Error, Kind, Result};
+use embedport::projection::fit::FitOptions;
+use embedport::training::{Request, TextOrigin, TrainOptions};
+
+use crate::cli::Advise;
+use crate::output::Output;
+
+pub fn run(args: Advise, output: Output, context: &Context<'_>) -> Result<ExitCode> {
+    let advice = advice::advise(&request(&args)?, args.price_per_million_tokens, context)?;
+    output.result(&advice)?;
+    Ok(ExitCode::from(advice.exit_code()))
+}
+
+fn request(args: &Advise) -> Result<Request> {
+    let models = super::model_options(args.device.into());
+    let collection = args.store.collection.clone().ok_or_else(|| {
+        Error::new(Kind::Usage, "no collection is named")
+            .hint("name it with --collection; `embedport inspect --store PATH` lists them")
+    })?;
+    Ok(Request {
+        source_model: args.source_model.as_deref().map(str::parse::<ModelSpec>).transpose()?,
+        source_provider: args.source_provider.clone(),
+        target_model: args.target_model.parse()?,
+        target_provider: args.target_provider.clone(),
+        texts: TextOrigin::Collection {
+            store: args.store.store.clone(),
+            collection,
+            namespace: args.store.namespace.clone(),
+        },
+        options: TrainOptions {
+            samples: args.samples as usize,
+            fit: FitOptions { device: models.device.resolve()?, ..FitOptions::default() },
+            accept_mismatch: args.accept_mismatch,
+            ..TrainOptions::default()
+        },
+        models,
+    })
+}
