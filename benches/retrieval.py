@@ -10,7 +10,7 @@ method, means over --seeds splits, training texts taken out of the corpus: nDCG@
 the target model reach; the share of the exact native top 10 that is found (R10); overlap@10 of 1,000 texts among
 themselves; mean cosine; seconds to fit; vectors a second to apply; the share of the native top 10 that other records of
 the collection find (1,000 of them, asked with true vectors), what the pairs alone foretold of it with the ends of the 90 %
-interval, and the seconds that took. A last line says how often the intervals held and how far the foretold shares were
+interval (for --foretell), and the seconds that took. A last line says how often the intervals held and how far the foretold shares were
 off, over all cells and splits. --words: the model behind SPACE, a folder; where it is the target, each method of
 --with-texts is also fitted with what the words of the texts say ("+ texts"). Needs numpy.
 """
@@ -88,6 +88,8 @@ def main():
                    default=["ridge", "contrast", "procrustes", "pulled", "low-rank", "kernel", "auto"])
     p.add_argument("--words", action="append", default=[], metavar="SPACE=MODEL")
     p.add_argument("--with-texts", nargs="*", default=["ridge", "contrast", "auto"], metavar="METHOD")
+    p.add_argument("--foretell", nargs="*", default=["auto"], metavar="METHOD",
+                   help="methods of which is foretold what they keep")
     a = p.parse_args()
     models = dict(given.split("=", 1) for given in a.words)
     spaces = a.spaces or ["m2v,minilm", "minil3,minilm", "ppmi,minilm", "minilm,ppmi", "minilm,m2v"]
@@ -116,10 +118,12 @@ def main():
                 for (method, texts), rows in cells.items():
                     method += " + texts" if texts else ""
                     figures = ("%.3f | %.3f | %.3f | %.3f | %.2f | %.0f | %.3f | %.3f | %.3f | %.3f | %.2f"
-                               % tuple(np.mean(rows, axis=0)))
-                    told += [row[6:10] for row in rows]
+                               % tuple(np.mean(rows, axis=0))).replace("nan", "-")
+                    told += [row[6:10] for row in rows if not np.isnan(row[7])]
                     print("| %s | %s to %s | %d | %s | %s |" % (collection.name, source, target, pairs, method, figures),
                           flush=True)
+    if not told:
+        return
     found, value, low, high = np.array(told).T
     print("%d splits: the 90 %% interval held in %.1f %%; mean absolute error %.2f points, largest %.1f, bias %+.2f; half "
           "the interval %.1f points" % (len(told), 100 * np.mean((low <= found) & (found <= high)),
@@ -145,8 +149,8 @@ def split(a, work, collection, strings, source, target, pairs, seed, cells):
         lists.append(os.path.join(work, name + ".json"))
         json.dump([strings[i] for i in rows], open(lists[-1], "w"))
     for method, texts in cells:
-        run = subprocess.run([a.fit, method] + [at(n) for n in ("x", "y", "all", "out")] + (lists if texts else []),
-                             check=True, stdout=subprocess.PIPE)
+        run = subprocess.run([a.fit, method] + [at(n) for n in ("x", "y", "all", "out")] + (lists if texts else [])
+                             + (["--foretell"] if method in a.foretell else []), check=True, stdout=subprocess.PIPE)
         said = json.loads(run.stdout)
         made = unit(np.load(at("out")))
         ours = top(q, made)
@@ -158,7 +162,7 @@ def split(a, work, collection, strings, source, target, pairs, seed, cells):
 
 def foretold(said):
     told = said["expected"] or dict.fromkeys(("value", "low", "high"), np.nan)
-    return told["value"], told["low"], told["high"], said["expected_seconds"]
+    return told["value"], told["low"], told["high"], said["expected_seconds"] or np.nan
 
 
 if __name__ == "__main__":

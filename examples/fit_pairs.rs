@@ -1,13 +1,12 @@
 //! Fits, applies and compares matrices in `.npy` files. `benches/prior_art.py` runs it.
 //!
-//!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT   fits, projects SOURCE to OUTPUT, prints seconds and
-//!                                                              what SOURCE, all rows at random, is expected to keep
+//!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT   fits, projects SOURCE to OUTPUT, prints seconds
 //!     fit_pairs match-space SAMPLE REFERENCE                     prints whether SAMPLE is in REFERENCE's space
 //!     fit_pairs words MODEL TEXTS OUTPUT                         embeds the words of TEXTS into OUTPUT.npy, OUTPUT.json
 //!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT WORDS TRAIN_TEXTS TEXTS
 //!                                                                fits and projects with texts; WORDS as `words` made them
 //!
-//! Texts are JSON lists of strings.
+//! Texts are JSON lists of strings. With `--foretell` a fit also says what SOURCE, all rows at random, is expected to keep.
 
 #![allow(clippy::print_stdout)]
 
@@ -17,7 +16,7 @@ use std::time::Instant;
 
 use embedport::context::{Cancel, Context, Silent};
 use embedport::embed;
-use embedport::measure::{Retention, match_space};
+use embedport::measure::match_space;
 use embedport::projection::fit::{FitOptions, Rest, expected, fit};
 use embedport::projection::{Pairs, Projection, Subject, Words};
 use embedport::space::Space;
@@ -31,6 +30,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let foretell = arguments.contains(&"--foretell");
+    let arguments: Vec<&str> = arguments.into_iter().filter(|argument| *argument != "--foretell").collect();
     match *arguments {
         ["match-space", sample, reference] => {
             let found = match_space(read(sample)?.view(), read(reference)?.view())?;
@@ -43,7 +44,7 @@ fn main() -> Result<()> {
             let kept: Vec<&str> =
                 pairs.ids().iter().map(|id| Ok(all[id.parse::<usize>()?].as_str())).collect::<Result<_>>()?;
             let pairs = pairs.with_texts(table(words, &kept)?, &kept)?;
-            with_texts(method, &pairs, &read(source)?, output, &strings(texts)?)?;
+            with_texts(method, &pairs, &read(source)?, output, &strings(texts)?, foretell)?;
         }
         [method, train_source, train_target, source, output] => {
             let (pairs, source) = (pairs(train_source, train_target)?, read(source)?);
@@ -60,8 +61,11 @@ fn main() -> Result<()> {
             let rest = Rest { records: source.nrows() as u64, source: source.view(), words: None };
             let start = Instant::now();
             let taken = fitted.taken.unwrap_or(method);
-            let expected = expected(taken, &pairs, None, &rest, &FitOptions::default(), &context)?;
-            let expected_seconds = start.elapsed().as_secs_f64();
+            let expected = match foretell {
+                true => expected(taken, &pairs, None, &rest, &FitOptions::default(), &context)?,
+                false => None,
+            };
+            let expected_seconds = foretell.then(|| start.elapsed().as_secs_f64());
             let outcome = serde_json::json!({
                 "method": method, "pairs": pairs.len(), "seconds": seconds, "apply_seconds": apply_seconds, "lambda": fitted.lambda, "notes": fitted.notes,
                 "expected": expected, "expected_seconds": expected_seconds,
@@ -122,6 +126,7 @@ fn with_texts(
     source: &Array2<f32>,
     output: &str,
     texts: &[String],
+    foretell: bool,
 ) -> Result<()> {
     let cancel = Cancel::new();
     let context = context(&cancel);
@@ -132,13 +137,25 @@ fn with_texts(
         target: Space::named("target", to),
         texts: "texts".into(),
     };
+    let words = pairs.words().map(|words| words.rows_of(texts));
+    let rest = Rest {
+        records: source.nrows() as u64,
+        source: source.view(),
+        words: words.as_ref().map(|words| words.view()),
+    };
+    let fit = |held_out, rest: Option<&Rest<'_>>| {
+        Projection::fit(subject.clone(), pairs, method, held_out, &FitOptions::default(), rest, &context)
+    };
     let start = Instant::now();
-    let projection =
-        Projection::fit(subject, pairs, method, Some(2), &FitOptions::default(), None, &context)?;
+    let projection = fit(Some(2), None)?;
     let seconds = start.elapsed().as_secs_f64();
+    // As `train` does it: with a part of the pairs held out, which asks.
     let start = Instant::now();
-    let expected = expected_with_texts(method, pairs, source, texts, &context)?;
-    let expected_seconds = start.elapsed().as_secs_f64();
+    let expected = match foretell {
+        true => fit(None, Some(&rest))?.header.expected_for(true).cloned(),
+        false => None,
+    };
+    let expected_seconds = foretell.then(|| start.elapsed().as_secs_f64());
     let start = Instant::now();
     let codes: Vec<Vec<u16>> = match &projection.assisted {
         Some(assisted) => texts.iter().map(|text| assisted.words().codes(text)).collect(),
@@ -157,28 +174,6 @@ fn with_texts(
     });
     println!("{outcome}");
     Ok(())
-}
-
-/// What SOURCE with TEXTS, all rows at random, is expected to keep: by a fit of its own, with a fifth of the pairs held out.
-fn expected_with_texts(
-    method: &str,
-    pairs: &Pairs,
-    source: &Array2<f32>,
-    texts: &[String],
-    context: &Context<'_>,
-) -> Result<Option<Retention>> {
-    let (from, to) = pairs.dimensions();
-    let (source_space, target) = (Space::named("source", from), Space::named("target", to));
-    let subject = Subject { name: "expected".into(), source: source_space, target, texts: "texts".into() };
-    let words = pairs.words().map(|words| words.rows_of(texts));
-    let rest = Rest {
-        records: source.nrows() as u64,
-        source: source.view(),
-        words: words.as_ref().map(|words| words.view()),
-    };
-    let options = FitOptions::default();
-    let projection = Projection::fit(subject, pairs, method, None, &options, Some(&rest), context)?;
-    Ok(projection.header.expected_for(true).cloned())
 }
 
 fn read(path: &str) -> Result<Array2<f32>> {

@@ -372,6 +372,9 @@ pub enum RegistryAction {
     Show {
         /// Name in the registry, or a file
         name: String,
+        /// Translate a threshold for cosines between source vectors into one for projected vectors
+        #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
+        threshold: Option<f64>,
     },
     /// Check that every file is there, undamaged, and says what the registry says
     Check,

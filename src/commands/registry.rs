@@ -2,16 +2,21 @@
 
 use std::process::ExitCode;
 
-use embedport::error::{Kind, Result};
+use embedport::error::{Error, Kind, Result};
+use embedport::projection::Header;
 
 use crate::cli::{Registry, RegistryAction};
-use crate::output::{Checked, CheckedEntry, Listing, Output};
+use crate::output::{Checked, CheckedEntry, Listing, Output, Shown, Threshold};
 
 pub fn run(args: Registry, output: Output) -> Result<ExitCode> {
     let registry = args.registry.open()?;
     match args.action {
         RegistryAction::List => output.result(&Listing { projections: registry.entries().collect() })?,
-        RegistryAction::Show { name } => output.result(&registry.resolve(&name)?.projection.header)?,
+        RegistryAction::Show { name, threshold } => {
+            let header = registry.resolve(&name)?.projection.header;
+            let threshold = threshold.map(|threshold| translated(&header, threshold)).transpose()?;
+            output.result(&Shown { header, threshold })?;
+        }
         RegistryAction::Check => {
             let projections: Vec<CheckedEntry> = registry
                 .check()
@@ -30,4 +35,18 @@ pub fn run(args: Registry, output: Output) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn translated(header: &Header, source: f64) -> Result<Threshold> {
+    let points = header.scores.iter().flat_map(|scores| &scores.points);
+    let found = header.scores.as_ref().and_then(|scores| scores.translate(source));
+    found.map(|(projected, native)| Threshold { source, projected, native }).ok_or_else(|| {
+        let measured: Vec<f64> = points.map(|point| point.source).collect();
+        let range = match (measured.first(), measured.last()) {
+            (Some(low), Some(high)) => format!("{low:.3} to {high:.3} were measured"),
+            _ => "no scores were measured when it was trained".to_owned(),
+        };
+        Error::new(Kind::Refused, format!("a cosine of {source} cannot be translated: {range}"))
+            .hint("train with more held-out pairs for scores further out")
+    })
 }

@@ -10,6 +10,7 @@ pub mod proportion;
 pub mod ranking;
 mod report;
 pub mod retention;
+mod scores;
 pub mod similarity;
 mod space_match;
 
@@ -17,4 +18,5 @@ pub use estimate::{COVERAGE, Estimate};
 pub use mixture::{Mixture, find_mixture};
 pub use report::{Better, Figure, HeldOutReport};
 pub use retention::Retention;
+pub use scores::{ScorePoint, ScoreScale};
 pub use space_match::{FEWEST_ROWS, SourceMatch, Verdict, match_space};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::measure::{HeldOutReport, Retention, SourceMatch};
+use crate::measure::{HeldOutReport, Retention, ScoreScale, SourceMatch};
 use crate::platform::{files, holders};
 use crate::projection::Projection;
 use crate::registry::Resolved;
@@ -57,6 +57,9 @@ pub struct PlannedProjection {
     pub with_texts: bool,
     /// How it did on held-out pairs.
     pub held_out: HeldOutReport,
+    /// How similarity scores shift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ScoreScale>,
     /// What the collection that it was trained on is expected to keep, if it was trained on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Retention>,
@@ -209,6 +212,7 @@ impl MigrationPlan {
                 texts: header.texts.clone(),
                 with_texts,
                 held_out: header.report_for(with_texts).clone(),
+                scores: header.scores.clone(),
                 expected: header.expected_for(with_texts).cloned(),
             },
             bytes_now: collection.bytes,

@@ -2,7 +2,7 @@
 
 use std::io::{Result, Write};
 
-use embedport::measure::{HeldOutReport, Retention};
+use embedport::measure::{HeldOutReport, Retention, ScorePoint, ScoreScale};
 use embedport::migration::all::Skipped;
 use embedport::migration::source::SourceKnowledge;
 use embedport::migration::verification::{Relation, VerificationReport};
@@ -67,6 +67,7 @@ impl Show for MigrationPlan {
         writeln!(out, "  expected quality, measured on {} held-out pairs{texts}:", p.held_out.pairs)?;
         show_report(out, &p.held_out)?;
         show_expected(out, p.expected.as_ref())?;
+        show_scores(out, p.scores.as_ref())?;
         for warning in &self.warnings {
             writeln!(out, "  warning: {warning}")?;
         }
@@ -107,6 +108,29 @@ pub(super) fn show_expected(out: &mut dyn Write, expected: Option<&Retention>) -
     let curve: Vec<String> =
         expected.curve.iter().map(|point| format!("{:.3} with {}", point.value, point.pairs)).collect();
     writeln!(out, "    by number of pairs fitted to: {}", curve.join(", "))
+}
+
+/// How scores between records shift, at a few shares of their pairs.
+pub(super) fn show_scores(out: &mut dyn Write, scores: Option<&ScoreScale>) -> Result<()> {
+    let Some(scores) = scores else { return Ok(()) };
+    let shown = |quantile: &f64| scores.points.iter().find(|point| point.quantile == *quantile);
+    let shown: Vec<&ScorePoint> = [0.5, 0.9, 0.99, 0.999].iter().filter_map(shown).collect();
+    if shown.is_empty() {
+        return Ok(());
+    }
+    let line = |score: fn(&ScorePoint) -> f64| {
+        let scores: Vec<String> = shown.iter().map(|point| format!("{:.3}", score(point))).collect();
+        scores.join(" / ")
+    };
+    let shares: Vec<String> = shown.iter().map(|point| format!("{:.1}", 100.0 * point.quantile)).collect();
+    writeln!(
+        out,
+        "  cosines between records, {} % of them below: source {}, projected {}, native {}",
+        shares.join(" / "),
+        line(|point| point.source),
+        line(|point| point.projected),
+        line(|point| point.native)
+    )
 }
 
 /// Three decimals, and five for values so small that three would say nothing.

@@ -26,7 +26,7 @@ pub use detection::Detected;
 pub use evaluation::Evaluated;
 pub use examination::Deep;
 pub use identification::Identified;
-pub use training::{Applied, Checked, CheckedEntry, Listing, Trained};
+pub use training::{Applied, Checked, CheckedEntry, Listing, Shown, Threshold, Trained};
 
 /// How results are shown.
 #[derive(Clone, Copy, Debug)]

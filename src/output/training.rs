@@ -9,7 +9,7 @@ use embedport::training::Training;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
-use super::migration::{show_expected, show_report};
+use super::migration::{show_expected, show_report, show_scores};
 use super::{Show, number, seconds};
 
 /// A finished training run and its file.
@@ -70,7 +70,8 @@ fn show_header(out: &mut dyn Write, header: &Header) -> Result<()> {
         writeln!(out, "  measured on {pairs} held-out pairs:")?;
     }
     show_report(out, &header.report)?;
-    show_expected(out, header.expected.as_ref())
+    show_expected(out, header.expected.as_ref())?;
+    show_scores(out, header.scores.as_ref())
 }
 
 impl Show for Header {
@@ -80,6 +81,40 @@ impl Show for Header {
             writeln!(out, "  note: {note}")?;
         }
         Ok(())
+    }
+}
+
+/// A projection as the registry shows it.
+#[derive(Serialize)]
+pub struct Shown {
+    /// Its description.
+    #[serde(flatten)]
+    pub header: Header,
+    /// A threshold that was to be translated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
+}
+
+/// Cosines that as many pairs of records exceed.
+#[derive(Serialize)]
+pub struct Threshold {
+    /// Between source vectors.
+    pub source: f64,
+    /// Between projected vectors.
+    pub projected: f64,
+    /// Between vectors of the target model.
+    pub native: f64,
+}
+
+impl Show for Shown {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        self.header.show(out)?;
+        let Some(Threshold { source, projected, native }) = &self.threshold else { return Ok(()) };
+        writeln!(
+            out,
+            "a threshold of {source:.3} between source vectors is {projected:.3} between projected and {native:.3} between \
+             native vectors: as many pairs of records exceed it"
+        )
     }
 }
 

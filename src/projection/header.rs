@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::fit::Fitted;
 use super::pairs::Pairs;
 use crate::context::Context;
-use crate::measure::{HeldOutReport, Retention};
+use crate::measure::{HeldOutReport, Retention, ScoreScale};
 use crate::space::Space;
 
 /// The newest format of projection files that this release reads, and that of projections with texts.
@@ -67,6 +67,9 @@ pub struct Header {
     /// How good the map is that texts assist, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report_with_texts: Option<HeldOutReport>,
+    /// How similarity scores shift, on the held-out pairs; with texts where they assist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ScoreScale>,
     /// What the collection that the pairs came from is expected to keep; none if they came from elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Retention>,
@@ -121,6 +124,7 @@ impl Header {
             created: context.timestamp(),
             notes: fitted.notes.clone(),
             report: HeldOutReport::empty(),
+            scores: None,
             report_with_texts: None,
             expected: None,
             expected_with_texts: None,

@@ -26,7 +26,7 @@ pub use words::{Codes, MOST_WORDS, Words};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
-use crate::measure::HeldOutReport;
+use crate::measure::{HeldOutReport, ScoreScale};
 use crate::space::{Agreement, Space, same_model};
 use fit::texts::WithTexts;
 use fit::{FitOptions, Rest};
@@ -137,9 +137,13 @@ impl Projection {
             let (source, target) = (held_out.source.view(), held_out.target.view());
             HeldOutReport::measure(source, projected.view(), target, mean, context.seed)
         };
-        projection.header.report = report(projection.apply(held_out.source.view())?)?;
-        projection.header.report_with_texts =
-            projection.apply_with_texts(&held_out)?.map(report).transpose()?;
+        let (alone, with_texts) =
+            (projection.apply(held_out.source.view())?, projection.apply_with_texts(&held_out)?);
+        let used = with_texts.as_ref().unwrap_or(&alone);
+        let scores = ScoreScale::measure(held_out.source.view(), used.view(), held_out.target.view())?;
+        projection.header.scores = Some(scores);
+        projection.header.report = report(alone)?;
+        projection.header.report_with_texts = with_texts.map(report).transpose()?;
         projection.held_out = Some(held_out);
         Ok(projection)
     }

@@ -18,6 +18,8 @@ use crate::random;
 const BASE: &str = "ridge";
 /// What it is compared with.
 const RIVALS: [&str; 2] = ["contrast", "kernel"];
+/// What it is compared with besides where rows are few: rotations need fewest.
+const RIVALS_OF_FEW: [&str; 2] = ["pulled", "procrustes"];
 /// Nearest rows that are compared.
 const K: usize = 10;
 /// Rows that are looked at, at most.
@@ -57,7 +59,8 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     }
     let base = Rung { method: base, shares: shares(base, &rows, options, context)? };
     let mut rungs = Vec::new();
-    for name in RIVALS {
+    let few = if rows.len() <= FEW_ROWS { RIVALS_OF_FEW.as_slice() } else { &[] };
+    for name in RIVALS.iter().chain(few) {
         context.check()?;
         let method = method(name)?;
         rungs.push(Rung { method, shares: shares(method, &rows, options, context)? });
