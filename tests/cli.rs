@@ -317,6 +317,31 @@ fn a_projection_that_learned_nothing_is_doubted_in_training_and_in_the_plan() {
 }
 
 #[test]
+fn a_threshold_is_translated_as_far_as_scores_were_measured() {
+    let folder = scratch();
+    let train = [
+        "train",
+        "--from",
+        "db",
+        "--collection",
+        "tldr",
+        "--target-model",
+        "embedport/static-256",
+        "--name",
+        "mine",
+    ];
+    embedport(folder.path(), &[&train[..], &["--samples", "300", "--quiet"]].concat()).succeeds();
+    let show =
+        |threshold: &str| embedport(folder.path(), &["registry", "show", "mine", "--threshold", threshold]);
+    let shown = show("0.4").succeeds();
+    assert!(shown.stdout.contains("a threshold of 0.400 between source vectors is 0."), "{}", shown.stdout);
+    assert!(shown.stdout.contains("cosines between records, "), "{}", shown.stdout);
+    show("0.9999").fails(8, "were measured");
+    let arguments = ["registry", "show", PROJECTION, "--threshold", "0.4"];
+    embedport(folder.path(), &arguments).fails(8, "no scores were measured when it was trained");
+}
+
+#[test]
 fn advice_names_every_way_and_leaves_the_store_as_it_was() {
     let folder = scratch();
     let read = || std::fs::read(folder.path().join("db/chroma.sqlite3")).unwrap();

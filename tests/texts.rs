@@ -78,6 +78,10 @@ fn each_record_goes_by_its_own_text() {
             header.report_for(true).value("overlap_at_10") > header.report_for(false).value("overlap_at_10")
         );
 
+        let scores = header.scores.as_ref().unwrap();
+        let median = scores.points.iter().find(|point| point.quantile == 0.5).unwrap();
+        assert_eq!(scores.translate(median.source), Some((median.projected, median.native)));
+
         let options = PlanOptions { collection: NAME.into(), index, ..PlanOptions::default() };
         let plan = MigrationPlan::new(store.as_ref(), &projection, &options, &context()).unwrap();
         assert!(plan.projection.with_texts);

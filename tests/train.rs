@@ -59,7 +59,7 @@ fn the_demo_database_teaches_the_way_to_the_bundled_model() {
     assert!(header.report.value("recall_at_1").unwrap() > 0.9);
     assert!(!training.notes.iter().any(|n| n == GENERIC_TEXTS_NOTE));
 
-    let expected = header.expected.as_ref().unwrap();
+    let expected = header.expected_for(true).unwrap();
     assert_eq!((expected.records, expected.curve.len()), (2000, 3));
     assert!(
         expected.low < expected.value && expected.value < expected.high && expected.value > 0.2,
