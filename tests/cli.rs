@@ -21,6 +21,12 @@ fn scratch() -> TempDir {
     folder
 }
 
+/// Trains the projection `mine` from the demo database with so many samples.
+fn train_mine(folder: &Path, samples: &str) {
+    let from = ["train", "--from", "db", "--collection", "tldr", "--target-model", "embedport/static-256"];
+    embedport(folder, &[&from[..], &["--samples", samples, "--name", "mine"]].concat()).succeeds();
+}
+
 /// The outcome as text, and the command that made it, compared with the snapshot of this name.
 #[track_caller]
 fn snapshot(name: &str, folder: &Path, command: &mut Command) {
@@ -263,23 +269,7 @@ fn apply_keeps_its_input_and_names_the_file_and_row_of_bad_values() {
 #[test]
 fn a_damaged_projection_is_found_by_the_check() {
     let folder = scratch();
-    let trained = embedport(
-        folder.path(),
-        &[
-            "train",
-            "--from",
-            "db",
-            "--collection",
-            "tldr",
-            "--target-model",
-            "embedport/static-256",
-            "--samples",
-            "60",
-            "--name",
-            "mine",
-        ],
-    );
-    trained.succeeds();
+    train_mine(folder.path(), "60");
     embedport(folder.path(), &["registry", "check"]).succeeds();
     let file = folder.path().join("projections/mine.safetensors");
     let mut bytes = std::fs::read(&file).unwrap();
@@ -314,23 +304,21 @@ fn a_projection_that_learned_nothing_is_doubted_in_training_and_in_the_plan() {
         ["migrate-collection", "--store", "db", "--collection", "tldr", "--projection", "noise", "--dry-run"];
     let plan = embedport(folder.path(), &plan).succeeds();
     assert!(plan.stdout.contains("warning: neighbour overlap@10"), "{}", plan.stdout);
+
+    let store =
+        ["advise", "--store", "db", "--collection", "tldr", "--target-model", "lab/noise,path=noise.jsonl"];
+    let advice = outcome(program(folder.path()).args(store).args(["--json", "--quiet"]));
+    assert_eq!(advice.code, 25, "{}", advice.stderr);
+    let advice: serde_json::Value = serde_json::from_str(&advice.stdout).unwrap();
+    assert_ne!(advice["advised"], "project");
+    let most = advice["choices"][1]["high"].as_f64().unwrap();
+    assert!(most < 0.30, "the figures behind it: {advice}");
 }
 
 #[test]
 fn a_threshold_is_translated_as_far_as_scores_were_measured() {
     let folder = scratch();
-    let train = [
-        "train",
-        "--from",
-        "db",
-        "--collection",
-        "tldr",
-        "--target-model",
-        "embedport/static-256",
-        "--name",
-        "mine",
-    ];
-    embedport(folder.path(), &[&train[..], &["--samples", "300", "--quiet"]].concat()).succeeds();
+    train_mine(folder.path(), "300");
     let show =
         |threshold: &str| embedport(folder.path(), &["registry", "show", "mine", "--threshold", threshold]);
     let shown = show("0.4").succeeds();

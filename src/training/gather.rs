@@ -102,8 +102,8 @@ fn from_collection(
         embed_seconds: matches!(target, Side::Model(_)).then_some(took / count),
         ..Basis::default()
     };
-    let pairs =
-        words::add(Pairs::new(keys(&texts), vectors, rows)?, &texts, &vocabulary, target, clock, context)?;
+    let pairs = Pairs::new(keys(&texts), vectors, rows)?;
+    let pairs = words::add(pairs, &texts, &vocabulary, target, &mut notes, clock, context)?;
     let (others, texts) = others;
     let words = pairs.words().map(|words| words.rows_of(&texts));
     Ok(Gathered {
@@ -153,8 +153,9 @@ fn from_texts(
     let rows = rows_of(target, &ids, &texts, TARGET, context)?;
     clock.lap(TARGET);
     let pairs = Pairs::new(keys(&texts), source, rows)?;
+    let pairs = words::add(pairs, &texts, &vocabulary, target, &mut notes, clock, context)?;
     Ok(Gathered {
-        pairs: words::add(pairs, &texts, &vocabulary, target, clock, context)?,
+        pairs,
         source: side.space().clone(),
         origin: set.origin,
         recheck: None,

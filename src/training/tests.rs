@@ -95,6 +95,19 @@ fn words_that_the_target_model_embeds_assist_the_projection() {
     assert!(run(TrainOptions { method: "ridge".into(), ..options(400) }).assisted.is_none());
     let asked = TrainOptions { method: "ridge".into(), words: Some(60), ..options(400) };
     assert!(run(asked).assisted.is_some(), "a method that was named is given what was asked for");
+
+    // Finished vectors, and no model that could embed words.
+    let ids = (0..400).map(|number| format!("id{number}")).collect();
+    let vectors =
+        PrecomputedVectors::new(ids, new.embed(&borrowed, Role::Document, &context()).unwrap()).unwrap();
+    let target = Side::ById { space: new.space().clone(), vectors: &vectors };
+    let training = train(source(&shelf, declared(&old)), &target, &options(400), &context()).unwrap();
+    assert!(training.projection.assisted.is_none());
+    assert!(
+        training.notes.iter().any(|note| note.starts_with("the texts do not assist")),
+        "{:?}",
+        training.notes
+    );
 }
 
 #[test]

@@ -15,14 +15,17 @@ pub const DEFAULT_WORDS: usize = 20_000;
 /// Fewer words say too little of any text.
 const FEWEST_WORDS: usize = 50;
 
+const NO_MODEL_NOTE: &str = "the texts do not assist the projection: the target model is not here to embed their words; \
+    with it much more is kept";
+
 /// How many words of a collection or of a file of texts are wanted.
 pub(super) fn wanted(options: &TrainOptions) -> usize {
     let default = if options.method == DEFAULT_METHOD { DEFAULT_WORDS } else { 0 };
     options.words.unwrap_or(default).min(crate::projection::MOST_WORDS)
 }
 
-/// The pairs with what the words of their `texts` say; as they are if no words are wanted, if there are too few, or if the
-/// target model is not here to embed them.
+/// The pairs with what the words of their `texts` say; as they are if no words are wanted, if there are too few, or, with a
+/// note, if the target model is not here to embed them.
 ///
 /// # Errors
 /// Those of the model.
@@ -31,13 +34,17 @@ pub(super) fn add(
     texts: &[String],
     vocabulary: &Vocabulary,
     target: &Side<'_>,
+    notes: &mut Vec<String>,
     clock: &mut Clock<'_>,
     context: &Context<'_>,
 ) -> Result<Pairs> {
-    let Side::Model(model) = target else { return Ok(pairs) };
     if vocabulary.words.len() < FEWEST_WORDS {
         return Ok(pairs);
     }
+    let Side::Model(model) = target else {
+        notes.push(NO_MODEL_NOTE.into());
+        return Ok(pairs);
+    };
     let words: Vec<&str> = vocabulary.words.iter().map(String::as_str).collect();
     context.progress.start("embedding words with the target model", Some(words.len() as u64), "words");
     let vectors = model.embed(&words, Role::Document, context);
