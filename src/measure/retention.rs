@@ -26,6 +26,8 @@ const LOSS_BY_SIZE: f64 = 0.045;
 const UNEXPLAINED: f64 = 0.1;
 /// and what comes to it with the square of the logarithm of how many times as large the collection is.
 const UNEXPLAINED_BY_SIZE: f64 = 0.006;
+/// What comes to the logit for a map that reads texts, divided by the root of its pairs.
+const TEXTS: f64 = 6.0;
 /// Standard deviations on each side of the middle that hold 90 %.
 const NINETY: f64 = 1.645;
 
@@ -151,6 +153,26 @@ impl Retention {
     }
 }
 
+impl Retention {
+    /// For a map that reads texts beside the vectors. What words say of a text needs no pairs: maps fitted to few pairs
+    /// differ more from each other than from the truth, and stand in for it badly.
+    #[must_use]
+    pub fn with_texts(mut self) -> Self {
+        let more = |value: f64, pairs: usize| {
+            let value = value.clamp(1e-6, 1.0 - 1e-6);
+            rounded(share((value / (1.0 - value)).ln() + TEXTS / (pairs.max(1) as f64).sqrt()))
+        };
+        let Some(pairs) = self.curve.last().map(|point| point.pairs) else { return self };
+        for value in [&mut self.value, &mut self.low, &mut self.high] {
+            *value = more(*value, pairs);
+        }
+        for point in &mut self.curve {
+            point.value = more(point.value, point.pairs);
+        }
+        self
+    }
+}
+
 /// By how much (as a logit) a map fitted to `pairs` pairs finds more than that of the last level.
 ///
 /// Errors of a fit fall with the root of its pairs; the line through the levels in that scale, of no negative slope,
@@ -226,6 +248,16 @@ mod tests {
         assert!((told.high - share(half)).abs() < 1e-4 && (told.low - share(-half)).abs() < 1e-4, "{told:?}");
         let pairs: Vec<usize> = told.curve.iter().map(|p| p.pairs).collect();
         assert_eq!(pairs, [100, 200, 400]);
+    }
+
+    #[test]
+    fn texts_give_back_what_the_stand_ins_lose_too_much_and_less_with_more_pairs() {
+        let told = expected([0.5; 3], 0.6, 0.6, 400, 100).with_texts();
+        assert!((told.value - share(0.3)).abs() < 1e-4, "6 / sqrt(400)");
+        assert!((told.curve[0].value - share(0.6)).abs() < 1e-4, "6 / sqrt(100)");
+        assert!(told.low < told.value && told.value < told.high && told.high < 1.0);
+        let whole = expected([1.0; 3], 1.0, 1.0, 400, 100).with_texts();
+        assert!(whole.value <= 1.0 && whole.value.is_finite(), "{whole:?}");
     }
 
     #[test]

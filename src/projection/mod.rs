@@ -26,7 +26,7 @@ pub use words::{Codes, MOST_WORDS, Words};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
-use crate::measure::{HeldOutReport, ScoreScale};
+use crate::measure::{HeldOutReport, Retention, ScoreScale};
 use crate::space::{Agreement, Space, same_model};
 use fit::texts::WithTexts;
 use fit::{FitOptions, Rest};
@@ -119,7 +119,8 @@ impl Projection {
                     let rest = Rest { records: rest.records, source: source.view(), words: None };
                     let fitted = Some((assisted.kind(), &held));
                     header.expected_with_texts =
-                        fit::expected(taken_with_texts, &training, fitted, &rest, options, context)?;
+                        fit::expected(taken_with_texts, &training, fitted, &rest, options, context)?
+                            .map(Retention::with_texts);
                 }
             }
         }
