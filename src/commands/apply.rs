@@ -54,6 +54,7 @@ pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCod
     context.progress.finish();
     output.result(&Applied {
         projection: resolved.name,
+        without_texts: projection.assisted.is_some(),
         rows: writer.finish()?,
         source_dimension: projection.source().dimension,
         target_dimension: projection.target().dimension,

@@ -183,6 +183,9 @@ impl Show for Checked {
 pub struct Applied {
     /// The projection.
     pub projection: String,
+    /// Whether the projection would keep more with the texts, which a vector file does not have.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_texts: bool,
     /// Rows written.
     pub rows: usize,
     /// Components of a source row.
@@ -202,6 +205,13 @@ impl Show for Applied {
             self.source_dimension,
             self.target_dimension,
             self.output.display()
-        )
+        )?;
+        if self.without_texts {
+            writeln!(
+                out,
+                "  by the vectors alone: a vector file has no texts, which would assist this projection"
+            )?;
+        }
+        Ok(())
     }
 }
