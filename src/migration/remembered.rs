@@ -9,8 +9,9 @@ use crate::error::Result;
 use crate::projection::{Codes, Words};
 use crate::store::Rewrite;
 
-/// Texts that are looked at together.
+/// Texts that are looked at together, at most, and bytes of them from which it is enough.
 const TEXTS: usize = 4096;
+const BYTES: usize = 1 << 24;
 
 /// The known words of each record's text, two bytes a word: a few dozen to 256 bytes a record.
 #[derive(Default)]
@@ -27,9 +28,12 @@ impl Remembered {
     /// Those of [`Rewrite::texts`].
     pub fn of(rewrite: &dyn Rewrite, words: &Words) -> Result<Remembered> {
         let (mut remembered, mut waiting) = (Remembered::default(), Vec::with_capacity(TEXTS));
+        let mut bytes = 0;
         rewrite.texts(&mut |id, text| {
             waiting.push((hash_id(id), text.to_owned()));
-            if waiting.len() == TEXTS {
+            bytes += text.len();
+            if waiting.len() == TEXTS || bytes >= BYTES {
+                bytes = 0;
                 remembered.take(&mut waiting, words);
             }
         })?;
