@@ -7,33 +7,13 @@ mod common;
 use std::collections::HashMap;
 use std::fs;
 
-use common::root;
-use embedport::context::{Cancel, Context, Silent};
-use embedport::embed::{self, DeviceChoice, Embedder, HubConfig, Role};
+use common::{context, root, static_model};
+use embedport::embed::Role;
 use embedport::migration::{self, MigrationPlan, PlanOptions};
 use embedport::registry::Registry;
 use embedport::store::{self, Batch, VectorStore, find_collection};
 use embedport::training::{self, Declared, Side, Source, TrainOptions};
 use ndarray::{Array1, Array2};
-
-static CANCEL: Cancel = Cancel::new();
-
-fn entropy() -> [u8; 16] {
-    *uuid::Uuid::new_v4().as_bytes()
-}
-
-fn context() -> Context<'static> {
-    Context { seed: 7, progress: &Silent, cancel: &CANCEL, now: &jiff::Timestamp::now, entropy: &entropy }
-}
-
-fn static_model(context: &Context<'_>) -> Box<dyn Embedder> {
-    let options = embed::Options {
-        device: DeviceChoice::Cpu,
-        hub: HubConfig::from_lookup(&|name| (name == "HF_HUB_OFFLINE").then(|| "1".to_owned())),
-        threads: 0,
-    };
-    embed::open(&"embedport/static-256".parse().unwrap(), None, &options, context).unwrap()
-}
 
 fn all_records(store: &dyn VectorStore) -> Batch {
     let description = store.describe().unwrap();
@@ -53,7 +33,7 @@ fn the_target_model_finds_what_it_would_find_after_re_embedding() {
     let folder = tempfile::tempdir().unwrap();
     common::copy_folder(&root().join("assets/demo/chroma"), &folder.path().join("db"));
     let location = folder.path().join("db").display().to_string();
-    let model = static_model(&context);
+    let model = static_model();
     let mut store = store::open(&location).unwrap();
     let before = all_records(store.as_ref());
     let texts: Vec<&str> = before.texts.iter().map(|t| t.as_deref().unwrap_or_default()).collect();

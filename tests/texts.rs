@@ -2,34 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::collections::HashMap;
 use std::path::Path;
 
-use embedport::context::{Cancel, Context, Silent};
+use common::{context, static_model};
 use embedport::demo_assets;
-use embedport::embed::{self, DeviceChoice, Embedder, HubConfig};
 use embedport::migration::{self, MigrationPlan, PlanOptions, VerifyOptions};
 use embedport::registry::{Registry, Resolved};
 use embedport::store::{self, IndexChoice, VectorStore, find_collection};
 use embedport::training::{self, Declared, Side, Source, TrainOptions};
 use ndarray::{Array1, Array2, Axis};
 
-static CANCEL: Cancel = Cancel::new();
 const NAME: &str = demo_assets::COLLECTION;
-
-fn entropy() -> [u8; 16] {
-    *uuid::Uuid::new_v4().as_bytes()
-}
-
-fn context() -> Context<'static> {
-    Context { seed: 7, progress: &Silent, cancel: &CANCEL, now: &jiff::Timestamp::now, entropy: &entropy }
-}
-
-fn static_model() -> Box<dyn Embedder> {
-    let hub = HubConfig::from_lookup(&|name| (name == "HF_HUB_OFFLINE").then(|| "1".to_owned()));
-    let options = embed::Options { device: DeviceChoice::Cpu, hub, threads: 0 };
-    embed::open(&embed::BUNDLED_NAME.parse().unwrap(), None, &options, &context()).unwrap()
-}
 
 /// Vector and text by id.
 fn records(store: &dyn VectorStore) -> HashMap<String, (Array1<f32>, Option<String>)> {

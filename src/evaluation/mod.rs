@@ -26,7 +26,7 @@ pub use vectors::VectorSource;
 
 use queries::Queries;
 use question::{COMMON, Question};
-use vectors::Vectors;
+use vectors::{Vectors, prepare};
 
 /// Something to compare with.
 #[derive(Clone, Debug)]
@@ -69,10 +69,10 @@ pub fn evaluate(request: &Request<'_>, context: &Context<'_>) -> Result<Evaluati
     let judgements = request.judgements.as_deref().map(Judgements::read).transpose()?;
     let mut corpus = Vectors::read(&request.corpus, context)?;
     let mut queries = Queries::read(&request.queries, judgements.as_ref(), context)?;
-    queries.must_fit(&corpus)?;
+    queries::must_fit(&queries.rows, &corpus)?;
     let metric = request.metric.or(corpus.metric).unwrap_or(Metric::Cosine);
-    corpus.prepare(metric);
-    queries.prepare(metric);
+    prepare(&mut corpus.rows, metric);
+    prepare(&mut queries.rows, metric);
     context.check()?;
     let asked = Question { request, judgements: judgements.as_ref(), queries: &queries, metric, context };
     asked.evaluate(corpus)

@@ -1,6 +1,6 @@
 //! The corpus against true vectors of the target model.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::result::{Figure, Histogram, Native, Pictures};
 use super::system::{Rankings, Scored, both};
@@ -125,27 +125,20 @@ fn similarities(corpus: &Array2<f32>, native: &Array2<f32>, seed: u64) -> Vec<[f
     cosines(native).into_iter().zip(cosines(corpus)).map(|(native, corpus)| [native, corpus]).collect()
 }
 
-/// Both on the two principal directions of the centred native rows, found through their Gram matrix, which is
-/// smaller than that of the components.
+/// Both on the two principal directions of the centred native rows.
 fn map(corpus: &Array2<f32>, native: &Array2<f32>) -> Result<[Vec<[f64; 2]>; 2]> {
     let mean = matrix::column_means(native.view());
     let centred = matrix::centred(native.view(), mean.view());
-    let (values, vectors) =
-        matrix::symmetric_eigen(matrix::times_transposed(centred.view(), centred.view())?.view())?;
+    let (_, values, directions) = matrix::singular(centred.view())?;
     if values.len() < 2 || values[1] <= 0.0 {
         return Ok(Default::default());
     }
-    let mut axes = Array2::zeros((2, native.ncols()));
-    for (mut axis, (vector, value)) in
-        axes.rows_mut().into_iter().zip(vectors.columns().into_iter().zip(&values))
-    {
-        axis.assign(&(centred.t().dot(&vector) / value.sqrt()));
-    }
+    let axes = directions.slice(s![.., ..2]).reversed_axes();
     let points = |x: Array2<f64>| -> Result<Vec<[f64; 2]>> {
-        let plane = matrix::times_transposed(x.view(), axes.view())?;
+        let plane = matrix::times_transposed(x.view(), axes)?;
         Ok(plane.rows().into_iter().map(|p| [p[0], p[1]]).collect())
     };
-    Ok([points(centred.clone())?, points(matrix::centred(corpus.view(), mean.view()))?])
+    Ok([points(centred)?, points(matrix::centred(corpus.view(), mean.view()))?])
 }
 
 #[cfg(test)]

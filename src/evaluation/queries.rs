@@ -8,8 +8,6 @@ use super::vectors::Vectors;
 use crate::context::Context;
 use crate::embed::{Embedder, PrecomputedVectors, Role};
 use crate::error::{Error, Kind, Result};
-use crate::matrix;
-use crate::measure::nearest::Metric;
 use crate::texts::{self, Judgements};
 
 /// Where queries come from.
@@ -98,18 +96,6 @@ impl Queries {
             )
             .hint("queries and judgements must name queries by the same ids (a .npy file by NAME.ids.txt beside it)")),
             false => Ok(queries),
-        }
-    }
-
-    /// Fails unless the queries can ask these vectors.
-    pub fn must_fit(&self, vectors: &Vectors) -> Result<()> {
-        must_fit(&self.rows, vectors)
-    }
-
-    /// Scales rows to length 1 where the metric looks at directions only.
-    pub fn prepare(&mut self, metric: Metric) {
-        if metric == Metric::Cosine {
-            matrix::normalise_rows(self.rows.view_mut());
         }
     }
 }

@@ -8,12 +8,11 @@ use super::native;
 use super::queries::{self, Queries};
 use super::result::{Evaluation, Native, Pictures, Role, System};
 use super::system::{self, Rankings, Scored};
-use super::vectors::{VectorSource, Vectors};
+use super::vectors::{VectorSource, Vectors, prepare};
 use super::{Baseline, Request};
 use crate::context::Context;
 use crate::embed::PrecomputedVectors;
 use crate::error::{Error, Kind, Result};
-use crate::matrix;
 use crate::measure::nearest::Metric;
 use crate::measure::ranking::Relevant;
 use crate::texts::Judgements;
@@ -143,7 +142,7 @@ impl Question<'_> {
     ) -> Result<(Option<Vectors>, Vectors)> {
         let mut native = Vectors::read(&VectorSource::File(path.to_owned()), self.context)?;
         queries::must_fit(&self.queries.rows, &native)?;
-        native.prepare(self.metric);
+        prepare(&mut native.rows, self.metric);
         let (ours, theirs) = corpus.common_rows(&native);
         if ours.is_empty() {
             return Err(Error::new(Kind::Mismatch, format!("{} has no id of the corpus", native.origin))
@@ -179,15 +178,13 @@ impl Question<'_> {
         let named = |e: Error| e.context(format!("baseline `{}`", baseline.name));
         let mut vectors =
             Vectors::read(&VectorSource::File(baseline.vectors.clone()), self.context).map_err(named)?;
-        vectors.prepare(self.metric);
+        prepare(&mut vectors.rows, self.metric);
         let own = match &baseline.queries {
             None => None,
             Some(path) => {
                 let mut rows =
                     PrecomputedVectors::load(path).and_then(|q| q.get(&self.queries.ids)).map_err(named)?;
-                if self.metric == Metric::Cosine {
-                    matrix::normalise_rows(rows.view_mut());
-                }
+                prepare(&mut rows, self.metric);
                 Some(rows)
             }
         };

@@ -69,13 +69,6 @@ impl Vectors {
         Ok(vectors)
     }
 
-    /// Scales rows to length 1 where the metric looks at directions only, so that no search has to.
-    pub fn prepare(&mut self, metric: Metric) {
-        if metric == Metric::Cosine {
-            matrix::normalise_rows(self.rows.view_mut());
-        }
-    }
-
     /// The row of an id.
     pub fn row_of(&self, id: &str) -> Option<usize> {
         self.ids.binary_search_by(|other| other.as_str().cmp(id)).ok()
@@ -179,7 +172,14 @@ fn of_store(metric: store::Metric) -> Metric {
     }
 }
 
-/// The `k` nearest rows to each query among rows that were [prepared](Vectors::prepare), as the queries were.
+/// Scales rows to length 1 where the metric looks at directions only, so that no search has to.
+pub(super) fn prepare(rows: &mut Array2<f32>, metric: Metric) {
+    if metric == Metric::Cosine {
+        matrix::normalise_rows(rows.view_mut());
+    }
+}
+
+/// The `k` nearest rows to each query among rows that were [prepared](prepare), as the queries were.
 pub(super) fn search(
     queries: ArrayView2<'_, f32>,
     rows: ArrayView2<'_, f32>,
@@ -225,7 +225,7 @@ mod tests {
     fn of_equally_near_rows_the_lower_id_comes_first() {
         let mut x = vectors(&["z", "m", "a"], array![[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]);
         x.order_by_id();
-        x.prepare(Metric::Cosine);
+        prepare(&mut x.rows, Metric::Cosine);
         let found = search(array![[1.0, 0.0]].view(), x.rows.view(), 3, Metric::Cosine, &context()).unwrap();
         assert_eq!(found[0].iter().map(|n| n.row).collect::<Vec<_>>(), [0, 1, 2]);
     }

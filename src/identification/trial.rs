@@ -1,13 +1,15 @@
 //! One way of embedding, compared with the stored vectors row by row.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, s};
 
 use super::assignment::{EXACT, FITS};
 use super::candidate::{Candidate, Run};
 use crate::context::Context;
 use crate::embed::Role;
 use crate::error::{Error, Kind, Result};
+use crate::matrix;
 use crate::measure::bootstrap::quantile;
+use crate::measure::pairs;
 
 /// Lengths agree if they differ by no more than this factor: half precision and sums of many squares stay below it.
 pub const LENGTH: f64 = 0.01;
@@ -88,17 +90,9 @@ impl Trial {
 
 /// Compares row by row; `stored` and `made` have one shape.
 pub fn compare(stored: ArrayView2<'_, f32>, made: ArrayView2<'_, f32>) -> Vec<Likeness> {
-    let dot = |x: ArrayView1<'_, f32>, y: ArrayView1<'_, f32>| -> f64 {
-        x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
-    };
-    let rows = stored.rows().into_iter().zip(made.rows());
-    rows.map(|(a, b)| {
-        let (stored, made) = (dot(a, a).sqrt(), dot(b, b).sqrt());
-        let norms = stored * made;
-        let cosine = if norms > 0.0 && norms.is_finite() { dot(a, b) / norms } else { 0.0 };
-        Likeness { cosine: cosine.clamp(-1.0, 1.0), stored, made }
-    })
-    .collect()
+    let cosines = pairs::cosines(stored, made).into_iter();
+    let lengths = matrix::row_norms(stored).into_iter().zip(matrix::row_norms(made));
+    cosines.zip(lengths).map(|(cosine, (stored, made))| Likeness { cosine, stored, made }).collect()
 }
 
 /// Runs the model once and compares each of its poolings; the configured one first.

@@ -66,8 +66,10 @@ pub fn means(values: &[f64], counts: ArrayView2<'_, f64>) -> Vec<Option<f64>> {
 
 /// Quantile `q` of `sorted` by linear interpolation between neighbours (as numpy does by default).
 pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
-    let ones = vec![1.0; sorted.len()];
-    quantile_of_counts(sorted, ArrayView1::from(&ones), q)
+    let position = q.clamp(0.0, 1.0) * sorted.len().saturating_sub(1) as f64;
+    let (low, share) = (position.floor() as usize, position.fract());
+    let below = *sorted.get(low)?;
+    Some(sorted.get(low + 1).map_or(below, |above| below + (above - below) * share))
 }
 
 /// Quantile `q` of the multiset that holds `sorted[i]` as often as `counts[i]` says.

@@ -1,10 +1,11 @@
 //! How similarity scores shift: the same share of all pairs of records lies above other cosines in another space.
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{ArrayView2, s};
 use serde::{Deserialize, Serialize};
 
+use super::report::rounded;
+use super::{bootstrap, similarity};
 use crate::error::{Error, Kind, Result};
-use crate::matrix;
 
 /// Rows that are compared with each other at most.
 const MOST_ROWS: usize = 1000;
@@ -72,25 +73,24 @@ impl ScoreScale {
 }
 
 /// Cosines between different rows, ascending.
-fn cosines(rows: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
-    let some = rows.slice(s![..rows.nrows().min(MOST_ROWS), ..]);
-    let unit: Array2<f32> = matrix::normalised(some);
-    let all = matrix::times_transposed(unit.view(), unit.view())?;
-    let mut upper: Vec<f32> =
+fn cosines(rows: ArrayView2<'_, f32>) -> Result<Vec<f64>> {
+    let all = similarity::cosines(rows.slice(s![..rows.nrows().min(MOST_ROWS), ..]).to_owned())?;
+    let mut upper: Vec<f64> =
         all.indexed_iter().filter(|((i, j), _)| i < j).map(|(_, cosine)| *cosine).collect();
-    upper.sort_unstable_by(f32::total_cmp);
+    upper.sort_unstable_by(f64::total_cmp);
     Ok(upper)
 }
 
-/// Of ascending values the one below which this share lies; none if they are too few to tell.
-fn at(values: &[f32], quantile: f64) -> Option<f64> {
+/// Quantile of ascending values; none if they are too few to tell.
+fn at(values: &[f64], quantile: f64) -> Option<f64> {
     let enough = values.len() as f64 * quantile.min(1.0 - quantile) >= 1.0;
-    let place = (quantile * values.len() as f64) as usize;
-    values.get(place).filter(|_| enough).map(|v| (f64::from(*v) * 1e6).round() / 1e6)
+    bootstrap::quantile(values, quantile).filter(|_| enough).map(rounded)
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
     use crate::random;
 
@@ -107,7 +107,7 @@ mod tests {
         let scale = ScoreScale::measure(source.view(), source.view(), native.view()).unwrap();
         let above = |rows: &Array2<f32>, score: f64| {
             let all = cosines(rows.view()).unwrap();
-            all.iter().filter(|c| f64::from(**c) > score).count() as f64 / all.len() as f64
+            all.iter().filter(|c| **c > score).count() as f64 / all.len() as f64
         };
         for threshold in [-0.3, 0.1, 0.42, 0.6] {
             let (projected, translated) = scale.translate(threshold).unwrap();

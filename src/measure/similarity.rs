@@ -72,7 +72,7 @@ pub fn preservation(
 }
 
 /// Cosines between all rows, in f64.
-fn cosines(mut x: Array2<f32>) -> Result<Array2<f64>> {
+pub(super) fn cosines(mut x: Array2<f32>) -> Result<Array2<f64>> {
     matrix::normalise_rows(x.view_mut());
     let x = x.mapv(f64::from);
     matrix::times_transposed(x.view(), x.view())

@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 
 use embedport::advice::{Advice, CHARACTERS_PER_TOKEN, Choice, Way};
 
+use super::migration::curve;
 use super::{Show, number, seconds};
 
 impl Show for Advice {
@@ -27,9 +28,7 @@ impl Show for Advice {
             writeln!(out, "  tokens are estimated as characters / {CHARACTERS_PER_TOKEN}")?;
         }
         if let Some(expected) = &self.facts.projected {
-            let curve: Vec<String> =
-                expected.curve.iter().map(|p| format!("{:.3} with {}", p.value, p.pairs)).collect();
-            writeln!(out, "  projecting, by number of pairs fitted to: {}", curve.join(", "))?;
+            writeln!(out, "  projecting, by number of pairs fitted to: {}", curve(expected))?;
         }
         for note in &self.notes {
             writeln!(out, "  note: {note}")?;

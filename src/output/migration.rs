@@ -105,9 +105,13 @@ pub(super) fn show_expected(out: &mut dyn Write, expected: Option<&Retention>) -
         "  expected overlap with the native top 10 in a collection of {} records: {:.3} (90 % interval {:.3} to {:.3})",
         expected.records, expected.value, expected.low, expected.high
     )?;
-    let curve: Vec<String> =
-        expected.curve.iter().map(|point| format!("{:.3} with {}", point.value, point.pairs)).collect();
-    writeln!(out, "    by number of pairs fitted to: {}", curve.join(", "))
+    writeln!(out, "    by number of pairs fitted to: {}", curve(expected))
+}
+
+/// What is kept with fewer pairs.
+pub(super) fn curve(expected: &Retention) -> String {
+    let points = expected.curve.iter().map(|point| format!("{:.3} with {}", point.value, point.pairs));
+    points.collect::<Vec<String>>().join(", ")
 }
 
 /// How scores between records shift, at a few shares of their pairs.

@@ -14,7 +14,7 @@ pub mod kind;
 mod pairs;
 mod words;
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
 
 pub use affine::Affine;
 pub use assisted::Assisted;
@@ -26,7 +26,7 @@ pub use words::{Codes, MOST_WORDS, Words};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
-use crate::measure::{HeldOutReport, Retention, ScoreScale};
+use crate::measure::{HeldOutReport, ScoreScale};
 use crate::space::{Agreement, Space, same_model};
 use fit::texts::WithTexts;
 use fit::{FitOptions, Rest};
@@ -93,36 +93,24 @@ impl Projection {
         let with_texts = fit::texts::fit(method, &training, &mut fitted, options, context)?;
         let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
         let mut header = Header::new(subject, method, &fitted, &training, &held, context);
-        let (taken, mut taken_with_texts) = (fitted.taken.unwrap_or(method), method);
+        let taken = fitted.taken.unwrap_or(method);
         let assisted = match (with_texts, training.texts()) {
             (Some(WithTexts { fitted, length }), Some(texts)) => {
-                taken_with_texts = fitted.taken.unwrap_or(method);
-                Some(Assisted::new(texts.words.as_ref().clone(), length, fitted.kind, source)?)
+                let taken = fitted.taken.unwrap_or(method);
+                let assisted = Assisted::new(texts.words.as_ref().clone(), length, fitted.kind, source)?;
+                header.assist(assisted.kind().name());
+                if let Some(rest) = rest {
+                    let told = assisted.expected(taken, &training, &held, rest, options, context)?;
+                    header.expected_with_texts = told;
+                }
+                Some(assisted)
             }
             _ => None,
         };
-        if let Some(assisted) = &assisted {
-            header.assist(assisted.kind().name());
-        }
-        match (rest, &assisted) {
-            (None, _) => {}
-            (Some(rest), None) => {
-                let fitted = Some((fitted.kind.as_ref(), &held));
-                header.expected = fit::expected(taken, &training, fitted, rest, options, context)?;
-            }
-            // What is said of records with texts is what counts; to say it of those without would take as long again.
-            (Some(rest), Some(assisted)) => {
-                let length = assisted.length();
-                if let (Some(training), Some(held), Some(source)) =
-                    (training.widened(length)?, held.widened(length)?, rest.widened(length)?)
-                {
-                    let rest = Rest { records: rest.records, source: source.view(), words: None };
-                    let fitted = Some((assisted.kind(), &held));
-                    header.expected_with_texts =
-                        fit::expected(taken_with_texts, &training, fitted, &rest, options, context)?
-                            .map(Retention::with_texts);
-                }
-            }
+        // What is said of records with texts is what counts; to say it of those without would take as long again.
+        if let Some(rest) = rest.filter(|_| assisted.is_none()) {
+            let fitted = Some((fitted.kind.as_ref(), &held));
+            header.expected = fit::expected(taken, &training, fitted, rest, options, context)?;
         }
         let words = held.texts().filter(|_| assisted.is_some()).map(|texts| texts.rows.clone());
         let held_out = HeldOut {
@@ -167,66 +155,6 @@ impl Projection {
     pub fn apply(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         let mut out = Array2::zeros((x.nrows(), self.header.target.dimension));
         self.apply_into(x, out.view_mut())?;
-        Ok(out)
-    }
-
-    /// As [`Projection::apply`], with what is known of the words of each row's text: a row without any goes by its vector
-    /// alone, as all do if the projection does not ask for texts.
-    ///
-    /// # Errors
-    /// As [`Projection::apply_into`], and [`Mismatch`](error::Kind::Mismatch) if `codes` are not one a row.
-    pub fn apply_to_texts(&self, x: ArrayView2<'_, f32>, codes: &[&[u16]]) -> Result<Array2<f32>> {
-        if codes.len() != x.nrows() {
-            let found = format!("{} vectors and words of {} texts do not pair up", x.nrows(), codes.len());
-            return Err(Error::new(error::Kind::Mismatch, found));
-        }
-        let known: Vec<usize> =
-            (0..codes.len()).filter(|row| codes.get(*row).is_some_and(|c| !c.is_empty())).collect();
-        let Some(assisted) = self.assisted.as_ref().filter(|_| !known.is_empty()) else {
-            return self.apply(x);
-        };
-        let said: Vec<&[u16]> = known.iter().filter_map(|row| codes.get(*row).copied()).collect();
-        let words = assisted.words().rows(&said);
-        if known.len() == codes.len() {
-            return self.assist(assisted, x, words.view());
-        }
-        let mut out = self.apply(x)?;
-        let found = self.assist(assisted, x.select(Axis(0), &known).view(), words.view())?;
-        for (row, found) in known.into_iter().zip(found.outer_iter()) {
-            out.row_mut(row).assign(&found);
-        }
-        Ok(out)
-    }
-
-    /// The target vectors of held-out pairs by their vectors and texts; none if the projection does not ask for texts.
-    ///
-    /// # Errors
-    /// As [`Projection::apply_into`].
-    pub fn apply_with_texts(&self, held_out: &HeldOut) -> Result<Option<Array2<f32>>> {
-        let words = held_out.words.as_ref().filter(|_| self.assisted.is_some());
-        words.map(|words| self.apply_to_words(held_out.source.view(), words.view())).transpose()
-    }
-
-    /// As [`Projection::apply`], with rows of what the words of each text say ([`Words::rows`]); by the vectors alone if the
-    /// projection does not ask for texts.
-    ///
-    /// # Errors
-    /// As [`Projection::apply_into`], and [`Mismatch`](error::Kind::Mismatch) if the words do not fit.
-    pub fn apply_to_words(&self, x: ArrayView2<'_, f32>, words: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-        match &self.assisted {
-            Some(assisted) => self.assist(assisted, x, words),
-            None => self.apply(x),
-        }
-    }
-
-    fn assist(
-        &self,
-        assisted: &Assisted,
-        x: ArrayView2<'_, f32>,
-        words: ArrayView2<'_, f32>,
-    ) -> Result<Array2<f32>> {
-        let mut out = Array2::zeros((x.nrows(), self.header.target.dimension));
-        self.checked(x, out.view_mut(), |out| assisted.apply_into(x, words, out))?;
         Ok(out)
     }
 

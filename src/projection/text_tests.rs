@@ -1,17 +1,10 @@
 //! Promises of projections that texts assist, and of their files.
 
-use ndarray::Array2;
-
+use super::fit::testing::noise;
 use super::*;
 use crate::context::testing::context;
-use crate::random;
 
 const WORDS: [&str; 6] = ["git", "commit", "file", "tree", "disk", "page"];
-
-fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
-    let mut random = random::seeded(seed);
-    Array2::from_shape_fn((n, d), |_| (random::unit(&mut random) - 0.5) as f32)
-}
 
 fn texts(n: usize) -> Vec<String> {
     (0..n).map(|i| format!("{} {} {}", WORDS[i % 6], WORDS[i / 6 % 6], WORDS[i / 36 % 6])).collect()

@@ -202,18 +202,17 @@ fn choose(candidates: Vec<Candidate>, n: usize, seed: u64) -> Result<Sample> {
     })?;
     let chosen = stratified(all.view(), n, seed)?;
     let vectors = all.select(ndarray::Axis(0), &chosen);
-    let mut wanted = chosen.iter().copied().peekable();
-    let others = (0..all.nrows()).filter(|row| wanted.next_if_eq(row).is_none()).take(MOST_REST);
-    let others = all.select(ndarray::Axis(0), &others.collect::<Vec<usize>>());
-    let mut sample = Sample { vectors, others: (others, Vec::new()), ..Sample::default() };
-    let mut wanted = chosen.into_iter().peekable();
+    let mut sample = Sample { vectors, ..Sample::default() };
+    let (mut wanted, mut others, mut texts) = (chosen.into_iter().peekable(), Vec::new(), Vec::new());
     for (row, candidate) in candidates.into_iter().enumerate() {
         if wanted.next_if_eq(&row).is_some() {
             sample.ids.push(candidate.id);
             sample.texts.push(candidate.text);
-        } else if sample.others.1.len() < sample.others.0.nrows() {
-            sample.others.1.push(candidate.text);
+        } else if others.len() < MOST_REST {
+            others.push(row);
+            texts.push(candidate.text);
         }
     }
+    sample.others = (all.select(ndarray::Axis(0), &others), texts);
     Ok(sample)
 }

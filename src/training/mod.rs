@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::embed::{Embedder, PrecomputedVectors};
 use crate::error::{Error, Kind, Result};
 use crate::identification::Candidate;
-use crate::measure::{bootstrap, overlap, retention};
+use crate::measure::{Estimate, overlap, retention};
 use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions, Rest};
 use crate::projection::{Pairs, Projection, Subject};
 use crate::space::{Agreement, Space};
@@ -274,16 +274,8 @@ fn alone(pairs: &Pairs, seed: u64) -> Result<Option<(f64, f64, f64)>> {
     let rows = ndarray::s![..pairs.len().min(ALONE_ROWS), ..];
     let (source, target) = (pairs.source().slice(rows), pairs.target().slice(rows));
     let Some(shares) = overlap::neighbour_overlap(source, target, retention::K)? else { return Ok(None) };
-    let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
-    let mut figures = Vec::new();
-    bootstrap::interval(shares.len(), seed, |counts| {
-        let means = bootstrap::means(&shares, counts);
-        figures.extend(means.iter().copied().flatten());
-        means
-    });
-    figures.sort_by(f64::total_cmp);
-    let ends = bootstrap::quantile(&figures, 0.05).zip(bootstrap::quantile(&figures, 0.95));
-    Ok(ends.map(|(low, high)| (mean, low, high)))
+    let Estimate { value, low, high } = Estimate::mean(&shares, seed);
+    Ok(value.zip(low).zip(high).map(|((value, low), high)| (value, low, high)))
 }
 
 /// Fails if source and target are one space: there would be nothing to project.

@@ -2,10 +2,15 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod library;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+#[allow(unused_imports)]
+pub use library::{context, static_model};
 
 /// What a run of the program left.
 #[derive(Debug)]

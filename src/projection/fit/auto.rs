@@ -35,8 +35,13 @@ struct Rung {
 
 impl Rung {
     fn mean(&self) -> f64 {
-        self.shares.iter().sum::<f64>() / self.shares.len().max(1) as f64
+        mean(&self.shares)
     }
+}
+
+/// What rows find on average.
+pub(super) fn mean(shares: &[f64]) -> f64 {
+    shares.iter().sum::<f64>() / shares.len().max(1) as f64
 }
 
 /// Whether one method beats another by more than chance, by what the same rows find with each.

@@ -10,7 +10,7 @@ mod procrustes;
 mod ridge;
 mod spectrum;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 pub(super) mod texts;
 
 use candle_core::Device;

@@ -7,7 +7,7 @@ use crate::projection::pairs::Pairs;
 use crate::random;
 
 /// n x d numbers around zero.
-pub(super) fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
+pub(in crate::projection) fn noise(n: usize, d: usize, seed: u64) -> Array2<f32> {
     let mut random = random::seeded(seed);
     Array2::from_shape_fn((n, d), |_| random::unit(&mut random) as f32 - 0.5)
 }

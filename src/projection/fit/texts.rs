@@ -24,11 +24,14 @@ pub(in crate::projection) fn fit(
     let Some(wide) = training.widened(length)? else { return Ok(None) };
     let mut fitted = super::fit(method, &wide, options, context)?;
     if let (Some(without), Some(with)) = (&plain.found, &fitted.found) {
-        let mean = |shares: &[f64]| shares.iter().sum::<f64>() / shares.len().max(1) as f64;
         let helps = auto::beats(with, without, context.seed);
         let verdict =
             if helps { "with the words of the texts" } else { "the words of the texts do not help:" };
-        plain.notes.push(format!("{verdict} {:.3} are found instead of {:.3}", mean(with), mean(without)));
+        plain.notes.push(format!(
+            "{verdict} {:.3} are found instead of {:.3}",
+            auto::mean(with),
+            auto::mean(without)
+        ));
         if !helps {
             return Ok(None);
         }
