@@ -2,8 +2,8 @@
 //!
 //! Every row is predicted once by a map that was fitted without it (cross-fitting), so no row is wasted and none flatters.
 //! The predictions of a method are judged together, as a collection is asked after a migration: the true vector of each row
-//! looks for its 10 nearest among them. Ridge is taken unless another beats it by more than the 95 % interval of their
-//! paired difference.
+//! looks for its nearest among them. Ridge is taken unless another beats it by more than the 90 % interval of their paired
+//! difference.
 
 use ndarray::{Array2, Axis};
 
@@ -20,8 +20,12 @@ const BASE: &str = "ridge";
 const RIVALS: [&str; 2] = ["contrast", "kernel"];
 /// What it is compared with besides where rows are few: rotations need fewest.
 const RIVALS_OF_FEW: [&str; 2] = ["pulled", "procrustes"];
-/// Nearest rows that are compared.
+/// Nearest rows that are compared,
 const K: usize = 10;
+/// and of few rows, where 10 would be no near ones any more.
+const K_OF_FEW: usize = 5;
+/// Rows that are few in this.
+const FEW_FOR_K: usize = 500;
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 3000;
 /// Rows up to which there are five parts; of more rows three tell enough.
@@ -47,7 +51,7 @@ pub(super) fn mean(shares: &[f64]) -> f64 {
 /// Whether one method beats another by more than chance, by what the same rows find with each.
 pub(super) fn beats(shares: &[f64], base: &[f64], seed: u64) -> bool {
     let gains: Vec<f64> = shares.iter().zip(base).map(|(a, b)| a - b).collect();
-    let interval = bootstrap::interval(gains.len(), seed, |counts| bootstrap::means(&gains, counts));
+    let interval = bootstrap::interval_of(0.9, gains.len(), seed, |counts| bootstrap::means(&gains, counts));
     interval.is_some_and(|(low, _)| low > 0.0)
 }
 
@@ -85,13 +89,19 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     fitted.notes.insert(
         0,
         format!(
-            "`{}` was taken; share of the native top 10 found by {} rows among rows predicted without themselves: {}",
+            "`{}` was taken; share of the native top {} found by {} rows among rows predicted without themselves: {}",
             best.method.name,
+            nearest(rows.len()),
             rows.len(),
             ladder.join(", ")
         ),
     );
     Ok(fitted)
+}
+
+/// Nearest rows that are compared among `rows`.
+fn nearest(rows: usize) -> usize {
+    if rows <= FEW_FOR_K { K_OF_FEW } else { K }
 }
 
 /// The share of its native neighbours that each row finds among rows that were predicted by maps of others.
@@ -110,7 +120,7 @@ fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context
             predicted.row_mut(*row).assign(&out);
         }
     }
-    let shares = overlap::native_overlap(predicted.view(), rows.target().view(), K)?;
+    let shares = overlap::native_overlap(predicted.view(), rows.target().view(), nearest(n))?;
     shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))
 }
 
