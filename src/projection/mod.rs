@@ -11,6 +11,9 @@ pub mod fit;
 mod header;
 mod kernel;
 pub mod kind;
+mod mixture;
+mod mlp;
+mod nearest;
 mod pairs;
 mod words;
 

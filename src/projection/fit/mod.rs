@@ -6,7 +6,12 @@ mod expected;
 mod gradient;
 mod kernel;
 mod low_rank;
+mod mixture;
+mod mlp;
+mod nearest;
 mod procrustes;
+mod ranking;
+mod remainder;
 mod ridge;
 mod spectrum;
 #[cfg(test)]
@@ -99,6 +104,21 @@ pub const METHODS: &[Method] = &[
         fit: kernel::fit,
     },
     Method {
+        name: "nearest",
+        about: "ridge corrected by its errors at the nearest training rows",
+        fit: nearest::fit,
+    },
+    Method {
+        name: "mixture",
+        about: "ridge corrected by an affine map for each part of the source space",
+        fit: mixture::fit,
+    },
+    Method {
+        name: "mlp",
+        about: "ridge corrected by a network with one hidden layer, on CPU or GPU",
+        fit: mlp::fit,
+    },
+    Method {
         name: "ridge",
         about: "linear map in closed form; penalty by exact leave-one-out",
         fit: ridge::fit,
@@ -122,6 +142,11 @@ pub const METHODS: &[Method] = &[
         name: "gradient",
         about: "linear map by AdamW with early stopping, on CPU or GPU",
         fit: gradient::fit,
+    },
+    Method {
+        name: "ranking",
+        about: "contrast, and then AdamW on which rows are near each other, on CPU or GPU",
+        fit: ranking::fit,
     },
 ];
 
