@@ -225,7 +225,7 @@ mod tests {
     fn sides(n: usize) -> (Array2<f32>, Array2<f32>) {
         let mut x = noise(n, 4, 1);
         for (i, mut row) in x.outer_iter_mut().enumerate() {
-            row[0] = if i % 2 == 0 { 3.0 } else { -3.0 };
+            row[0] = if i % 2 == 0 { 1.0 } else { -1.0 };
         }
         let (even, odd) = (x.dot(&noise(4, 5, 2)), x.dot(&noise(4, 5, 3)));
         let y = Array2::from_shape_fn((n, 5), |at| if at.0 % 2 == 0 { even[at] } else { odd[at] });

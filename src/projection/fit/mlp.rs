@@ -2,15 +2,15 @@
 //!
 //! The last layer starts at zero, so training starts from ridge. The network learns errors that rows have when ridge
 //! leaves them out, by AdamW with warm-up, cosine decay, much weight decay and much dropout: without these the first pass
-//! is the best one. A tenth of the rows, which neither ridge nor network sees, says by the mean cosine when to stop and
-//! whether the network helps; if not, ridge is taken as it is. The constants were picked on two pairs of spaces.
+//! is the best one. A tenth of the rows, which neither ridge nor network sees, says by the mean cosine when to stop (half of
+//! them) and whether the network helps (the others); if not, ridge is taken as it is. The constants were picked on two pairs of spaces.
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
 use ndarray::{Array1, Array2, s};
 
 use super::gradient::{copy, failed, sensible, tensor};
-use super::remainder::{Crossed, Remainder};
+use super::remainder::{Crossed, Remainder, halves};
 use super::{FitOptions, Fitted, auto};
 use crate::context::Context;
 use crate::error::Result;
@@ -58,10 +58,12 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     };
     let best = run.train(options, context)?;
     let said = best.layers.apply(run.unseen.view())? / scale;
-    let common: f64 = said.iter().zip(&apart.errors).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-    let share = (common / sum_of_squares(&said)).clamp(0.0, 1.0) as f32;
-    let before = cosines(run.judge.ridge.view(), truth);
-    let after = cosines((&run.judge.ridge + &(said * share)).view(), truth);
+    let (choosing, choosing_errors) = (said.slice(s![..;2, ..]), apart.errors.slice(s![..;2, ..]));
+    let common: f64 = choosing.iter().zip(choosing_errors).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    let square: f64 = choosing.outer_iter().map(matrix::squared_norm).sum();
+    let share = (common / square).clamp(0.0, 1.0) as f32;
+    let (_, before) = halves(&cosines(run.judge.ridge.view(), truth));
+    let (_, after) = halves(&cosines((&run.judge.ridge + &(said * share)).view(), truth));
     remainder.notes.push(format!("stopped after {} passes, the best was pass {}", best.epochs, best.epoch));
     // A share that is no number is none.
     if !(share > 0.0 && auto::beats(&after, &before, context.seed)) {
@@ -92,9 +94,10 @@ struct Judge {
 }
 
 impl Judge {
-    /// Mean cosine with what a network says of the errors.
+    /// Mean cosine of every other row with what a network says of the errors.
     fn cosine(&self, said: &Array2<f32>) -> f64 {
-        auto::mean(&cosines((&self.ridge + &(said / self.scale)).view(), self.truth.view()))
+        let cosines = cosines((&self.ridge + &(said / self.scale)).view(), self.truth.view());
+        auto::mean(&halves(&cosines).0)
     }
 }
 

@@ -103,6 +103,12 @@ impl Remainder {
     }
 }
 
+/// Every other value and the rest: what chooses among many must not say as well whether the chosen one helps.
+pub(super) fn halves(values: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let every_other = |from| values.iter().skip(from).step_by(2).copied().collect();
+    (every_other(0), every_other(1))
+}
+
 /// Cross-fitting: each of some rows with the error of a ridge map that was fitted without it, and with what that map left
 /// at the rows that it was fitted to.
 ///
