@@ -98,7 +98,7 @@ impl Layers {
 
 /// Hendrycks and Gimpel (2016), with their tanh: `x / (1 + exp(-2 √(2/π) (x + 0.044715 x³)))`.
 fn gelu(x: f32) -> f32 {
-    const SCALE: f32 = 1.595_769_1;
+    const SCALE: f32 = 1.595_769_2;
     x / (1.0 + (-SCALE * (x + 0.044_715 * x * x * x)).exp())
 }
 

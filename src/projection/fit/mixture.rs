@@ -264,7 +264,7 @@ mod tests {
         let gates = noise(60, 1, 9).column(0).mapv(|v| v + 0.5);
         let solution = rows.part(gates.view(), &errors).unwrap().solve(0.7).unwrap();
         // The gradient of Σ g |e - Sᵀ x|² / 2 + 0.35 |S|² is zero.
-        let left = (&errors - &rows.features.dot(&solution)) * &gates.view().insert_axis(Axis(1));
+        let left = (&errors - &rows.features.dot(&solution)) * gates.view().insert_axis(Axis(1));
         let gradient = rows.features.t().dot(&left) - &solution * 0.7;
         assert!(gradient.iter().all(|v| v.abs() < 1e-4));
         let mut out = Array2::zeros((60, 3));

@@ -34,13 +34,13 @@ pub struct FitOptions {
     pub device: Device,
     /// Ridge penalty, on the scale of the centred Gram matrix of the source rows; chosen by leave-one-out if none.
     pub lambda: Option<f64>,
-    /// Gradient: most passes over the training rows.
+    /// Methods that learn step by step: most passes over the training rows.
     pub epochs: usize,
     /// Gradient: rows per step.
     pub batch: usize,
     /// Gradient: step size of AdamW, for source rows scaled to a mean squared component of 1.
     pub learning_rate: f64,
-    /// Gradient: passes without improvement on the validation rows before it stops.
+    /// Methods that learn step by step: passes without improvement on the validation rows before it stops.
     pub patience: usize,
 }
 

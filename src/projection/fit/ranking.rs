@@ -66,7 +66,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     }
     let run = Run {
         source: &fold.seen.source * source_scale,
-        ridge: (matrix::times_transposed(left_out.view(), map.view())? + &mean.row(0)) * scale,
+        ridge: (matrix::times_transposed(left_out.view(), map.view())? + mean.row(0)) * scale,
         truth: matrix::normalised(seen.target().view()),
         judge: Judge {
             source: &fold.source * (source_scale / scale),
