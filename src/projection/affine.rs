@@ -52,6 +52,18 @@ impl Affine {
         Ok(Affine { weight: weight.as_standard_layout().into_owned(), source_mean, target_mean, offset })
     }
 
+    /// The same map with `more` added to W.
+    ///
+    /// # Errors
+    /// As [`Affine::new`].
+    pub(super) fn plus(self, more: &Array2<f32>) -> Result<Self> {
+        if more.dim() != self.weight.dim() {
+            let found = format!("{:?} weights do not fit {:?}", more.dim(), self.weight.dim());
+            return Err(Error::new(error::Kind::Mismatch, found));
+        }
+        Affine::new(self.weight + more, self.source_mean, self.target_mean)
+    }
+
     /// W, target x source.
     pub fn weight(&self) -> ArrayView2<'_, f32> {
         self.weight.view()

@@ -7,6 +7,9 @@ use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2};
 
 use super::affine::Affine;
 use super::kernel::Kernel;
+use super::mixture::Mixture;
+use super::mlp::Mlp;
+use super::nearest::Nearest;
 use crate::error::Result;
 
 /// A fitted map from one space to another. Pure, deterministic, thread-safe.
@@ -44,4 +47,7 @@ pub struct Loader {
 pub const KINDS: &[Loader] = &[
     Loader { name: Affine::NAME, tensors: Affine::TENSORS, load: Affine::load },
     Loader { name: Kernel::NAME, tensors: Kernel::TENSORS, load: Kernel::load },
+    Loader { name: Nearest::NAME, tensors: Nearest::TENSORS, load: Nearest::load },
+    Loader { name: Mixture::NAME, tensors: Mixture::TENSORS, load: Mixture::load },
+    Loader { name: Mlp::NAME, tensors: Mlp::TENSORS, load: Mlp::load },
 ];

@@ -11,6 +11,9 @@ pub mod fit;
 mod header;
 mod kernel;
 pub mod kind;
+mod mixture;
+mod mlp;
+mod nearest;
 mod pairs;
 mod words;
 
@@ -249,6 +252,8 @@ fn finite(bad: Option<(usize, usize)>, rows: usize, which: &str) -> Result<()> {
     }
 }
 
+#[cfg(test)]
+mod kind_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -13,12 +13,7 @@ use crate::{matrix, random};
 
 pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
     let n = pairs.len();
-    if options.batch == 0 || options.epochs == 0 {
-        return Err(Error::new(
-            error::Kind::Usage,
-            format!("{} epochs of batches of {} rows make no sense", options.epochs, options.batch),
-        ));
-    }
+    sensible(options)?;
     let validation = (n / 10).clamp(1, 500);
     let order = random::shuffled(n, context.seed ^ 0x7661_6c69_6461_7465);
     let (held, train) = order.split_at(validation);
@@ -38,6 +33,17 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     let affine = Affine::new(weight, narrow(scaling.source_mean), narrow(target_mean))?;
     let notes = vec![format!("stopped after {} epochs, the best was epoch {}", best.epochs, best.epoch)];
     Ok(Fitted { kind: Box::new(affine), lambda: None, found: None, taken: None, notes })
+}
+
+/// Refuses options by which nothing would be learnt.
+pub(super) fn sensible(options: &FitOptions) -> Result<()> {
+    if options.batch == 0 || options.epochs == 0 {
+        return Err(Error::new(
+            error::Kind::Usage,
+            format!("{} epochs of batches of {} rows make no sense", options.epochs, options.batch),
+        ));
+    }
+    Ok(())
 }
 
 /// Both sides centred and scaled to a mean squared component of 1, so that one step size suits every space.
@@ -164,13 +170,16 @@ fn loss(x: &Tensor, y: &Tensor, weight: &Var, bias: &Var) -> candle_core::Result
 }
 
 fn copies(weight: &Var, bias: &Var) -> candle_core::Result<(Array2<f32>, Array1<f32>)> {
-    let (m, d) = weight.dims2()?;
-    let values = weight.flatten_all()?.to_vec1::<f32>()?;
-    let weight = Array2::from_shape_vec((m, d), values).map_err(candle_core::Error::wrap)?;
-    Ok((weight, Array1::from_vec(bias.to_vec1::<f32>()?)))
+    Ok((copy(weight)?, Array1::from_vec(bias.to_vec1::<f32>()?)))
 }
 
-fn tensor(x: ArrayView2<'_, f32>, device: &Device) -> candle_core::Result<Tensor> {
+/// A copy of a matrix that learns, which no later step can reach.
+pub(super) fn copy(weight: &Var) -> candle_core::Result<Array2<f32>> {
+    let values = weight.flatten_all()?.to_vec1::<f32>()?;
+    Array2::from_shape_vec(weight.dims2()?, values).map_err(candle_core::Error::wrap)
+}
+
+pub(super) fn tensor(x: ArrayView2<'_, f32>, device: &Device) -> candle_core::Result<Tensor> {
     Tensor::from_iter(x.iter().copied(), device)?.reshape(x.dim())
 }
 
@@ -182,7 +191,7 @@ fn initial(m: usize, d: usize, seed: u64) -> Array2<f32> {
 }
 
 #[cold]
-fn failed(cause: candle_core::Error) -> Error {
+pub(super) fn failed(cause: candle_core::Error) -> Error {
     Error::new(error::Kind::Internal, "the gradient fit failed on its device").because(cause)
 }
 

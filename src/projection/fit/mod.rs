@@ -6,7 +6,12 @@ mod expected;
 mod gradient;
 mod kernel;
 mod low_rank;
+mod mixture;
+mod mlp;
+mod nearest;
 mod procrustes;
+mod ranking;
+mod remainder;
 mod ridge;
 mod spectrum;
 #[cfg(test)]
@@ -29,13 +34,13 @@ pub struct FitOptions {
     pub device: Device,
     /// Ridge penalty, on the scale of the centred Gram matrix of the source rows; chosen by leave-one-out if none.
     pub lambda: Option<f64>,
-    /// Gradient: most passes over the training rows.
+    /// Methods that learn step by step: most passes over the training rows.
     pub epochs: usize,
     /// Gradient: rows per step.
     pub batch: usize,
     /// Gradient: step size of AdamW, for source rows scaled to a mean squared component of 1.
     pub learning_rate: f64,
-    /// Gradient: passes without improvement on the validation rows before it stops.
+    /// Methods that learn step by step: passes without improvement on the validation rows before it stops.
     pub patience: usize,
 }
 
@@ -99,6 +104,21 @@ pub const METHODS: &[Method] = &[
         fit: kernel::fit,
     },
     Method {
+        name: "nearest",
+        about: "ridge corrected by its errors at the nearest training rows",
+        fit: nearest::fit,
+    },
+    Method {
+        name: "mixture",
+        about: "ridge corrected by an affine map for each part of the source space",
+        fit: mixture::fit,
+    },
+    Method {
+        name: "mlp",
+        about: "ridge corrected by a network with one hidden layer, on CPU or GPU",
+        fit: mlp::fit,
+    },
+    Method {
         name: "ridge",
         about: "linear map in closed form; penalty by exact leave-one-out",
         fit: ridge::fit,
@@ -122,6 +142,11 @@ pub const METHODS: &[Method] = &[
         name: "gradient",
         about: "linear map by AdamW with early stopping, on CPU or GPU",
         fit: gradient::fit,
+    },
+    Method {
+        name: "ranking",
+        about: "contrast, and then AdamW on which rows are near each other, on CPU or GPU",
+        fit: ranking::fit,
     },
 ];
 

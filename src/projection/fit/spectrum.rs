@@ -102,24 +102,30 @@ impl Spectrum {
         Ok((penalty(best.1), at_edge))
     }
 
-    /// Sum over rows and target components of the squared error that each row would have if it had been left
-    /// out: r_i / (1 - h_ii) with h_ii = 1/n + Σ_k Z_ik² / (s_k + λ).
+    /// Sum over rows and target components of the squared error that each row would have if it had been left out.
+    pub(super) fn leave_one_out(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<f64> {
+        let errors = self.left_out(y, lambda)?;
+        Ok(errors.outer_iter().map(matrix::squared_norm).sum())
+    }
+
+    /// The error that each row would have if it had been left out, n x target: r_i / (1 - h_ii) with
+    /// h_ii = 1/n + Σ_k Z_ik² / (s_k + λ).
     ///
     /// The predictions are multiplied in f32: both factors are scaled by (s + λ)^(-1/2), so that no term
     /// is larger than its row of `y`. Everything before and after is f64.
-    pub(super) fn leave_one_out(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<f64> {
+    pub(super) fn left_out(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<Array2<f32>> {
         let n = self.scores.nrows();
         let scale = self.values.mapv(|s| (s + lambda).sqrt().recip());
         let left = &self.scores * &scale;
         let right = &self.products.t() * &scale;
         let leverage = left.map_axis(Axis(1), |row| 1.0 / n as f64 + row.dot(&row));
-        let predicted =
+        let mut errors =
             matrix::times_transposed(left.mapv(|v| v as f32).view(), right.mapv(|v| v as f32).view())?;
-        let errors = Zip::from(predicted.rows()).and(y.rows()).and(&leverage).map_collect(|p, y, h| {
-            let squared: f64 = p.iter().zip(y).map(|(p, y)| (y - f64::from(*p)).powi(2)).sum();
-            squared / (1.0 - h).max(1e-9).powi(2)
+        Zip::from(errors.rows_mut()).and(y.rows()).and(&leverage).for_each(|mut errors, y, h| {
+            let rest = (1.0 - h).max(1e-9);
+            errors.zip_mut_with(&y, |p, y| *p = ((y - f64::from(*p)) / rest) as f32);
         });
-        Ok(errors.sum())
+        Ok(errors)
     }
 
     /// Share of the variance of `y` that leave-one-out explains, 0 to 1.
