@@ -108,6 +108,26 @@ impl Spectrum {
     /// The predictions are multiplied in f32: both factors are scaled by (s + λ)^(-1/2), so that no term
     /// is larger than its row of `y`. Everything before and after is f64.
     pub(super) fn leave_one_out(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<f64> {
+        let (predicted, leverage) = self.predictions(lambda)?;
+        let errors = Zip::from(predicted.rows()).and(y.rows()).and(&leverage).map_collect(|p, y, h| {
+            let squared: f64 = p.iter().zip(y).map(|(p, y)| (y - f64::from(*p)).powi(2)).sum();
+            squared / (1.0 - h).max(1e-9).powi(2)
+        });
+        Ok(errors.sum())
+    }
+
+    /// What would be predicted of each row of `y` if it had been left out, n x target.
+    pub(super) fn left_out(&self, y: ArrayView2<'_, f64>, lambda: f64) -> Result<Array2<f32>> {
+        let (mut predicted, leverage) = self.predictions(lambda)?;
+        Zip::from(predicted.rows_mut()).and(y.rows()).and(&leverage).for_each(|mut p, y, h| {
+            let rest = (1.0 - h).max(1e-9);
+            p.zip_mut_with(&y, |p, y| *p = (y - (y - f64::from(*p)) / rest) as f32);
+        });
+        Ok(predicted)
+    }
+
+    /// Predictions of the rows by all of them, and the h_ii.
+    fn predictions(&self, lambda: f64) -> Result<(Array2<f32>, Array1<f64>)> {
         let n = self.scores.nrows();
         let scale = self.values.mapv(|s| (s + lambda).sqrt().recip());
         let left = &self.scores * &scale;
@@ -115,11 +135,7 @@ impl Spectrum {
         let leverage = left.map_axis(Axis(1), |row| 1.0 / n as f64 + row.dot(&row));
         let predicted =
             matrix::times_transposed(left.mapv(|v| v as f32).view(), right.mapv(|v| v as f32).view())?;
-        let errors = Zip::from(predicted.rows()).and(y.rows()).and(&leverage).map_collect(|p, y, h| {
-            let squared: f64 = p.iter().zip(y).map(|(p, y)| (y - f64::from(*p)).powi(2)).sum();
-            squared / (1.0 - h).max(1e-9).powi(2)
-        });
-        Ok(errors.sum())
+        Ok((predicted, leverage))
     }
 
     /// Share of the variance of `y` that leave-one-out explains, 0 to 1.
