@@ -21,7 +21,7 @@ impl Projection {
     ///
     /// # Errors
     /// [`Mismatch`](error::Kind::Mismatch) if `second` does not start in the space that `self` leads to, or if one maps queries and
-    /// the other records; [`Refused`](error::Kind::Refused) if the chain is too long.
+    /// the other records; [`Refused`](error::Kind::Refused) if they lead back to where they start or the chain is too long.
     pub fn then(&self, second: &Projection, name: &str, context: &Context<'_>) -> Result<Projection> {
         let (one, two) = (&self.header, &second.header);
         if one.role != two.role {
@@ -34,6 +34,16 @@ impl Projection {
         second
             .check_source_space(&one.target)
             .map_err(|e| e.context(format!("`{}` after `{}`", two.name, one.name)))?;
+        if one.source.compare(&two.target).is_compatible() {
+            return Err(Error::new(
+                error::Kind::Refused,
+                format!(
+                    "`{}` after `{}` leads back to {}, from where it starts",
+                    two.name, one.name, one.source
+                ),
+            )
+            .hint("compose projections between three spaces"));
+        }
         let unit = one.target.normalised.or(two.source.normalised) == Some(true);
         let kind = composed(self.kind.as_ref(), second.kind.as_ref(), unit)?;
         let mut notes = vec![
@@ -221,6 +231,10 @@ mod tests {
         let (one, two) = (mapped("a/a", "b/b", None, first()), mapped("b/b", "c/c", None, second()));
         let error = two.then(&one, "x", &context()).unwrap_err();
         assert!(error.is_mismatch() && error.to_string().contains("a/a"), "{error}");
+        let back =
+            Affine::new(array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], array![0.0, 0.0, 0.0], array![0.0, 0.0]);
+        let error = one.then(&mapped("b/b", "a/a", None, back.unwrap()), "x", &context()).unwrap_err();
+        assert!(error.kind() == error::Kind::Refused && error.message().contains("leads back"), "{error:?}");
         let mut bridge = mapped("b/b", "c/c", None, second());
         bridge.header.role = Role::Queries;
         assert!(one.then(&bridge, "x", &context()).unwrap_err().to_string().contains("one maps queries"));
