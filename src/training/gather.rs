@@ -4,13 +4,13 @@ use ndarray::{Array2, Axis};
 
 use super::collection::{self, Sample};
 use super::recheck::{self, Recheck};
+use super::rows::rows_of;
 use super::{
     Basis, Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ, words,
 };
 use crate::context::Context;
-use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
-use crate::projection::{self, Pairs, text_key};
+use crate::projection::{Pairs, Role, text_key};
 use crate::sampling::{Reservoir, rank};
 use crate::space::Space;
 use crate::store::{Collection, VectorStore};
@@ -148,7 +148,7 @@ fn from_texts(
     let (ids, texts): (Vec<String>, Vec<String>) = reservoir.into_items().into_iter().unzip();
     enough(ids.len(), "distinct texts", hint_for([side, target]))?;
     fewer_note(ids.len(), options.samples, &mut notes);
-    let source = rows_of(side, &ids, &texts, projection::Role::Records, SOURCE, context)?;
+    let source = rows_of(side, &ids, &texts, Role::Records, SOURCE, context)?;
     clock.lap(SOURCE);
     let rows = rows_of(target, &ids, &texts, options.role, TARGET, context)?;
     clock.lap(TARGET);
@@ -220,54 +220,6 @@ fn from_vectors(
         basis: Basis::default(),
         notes,
     })
-}
-
-/// One vector for each text: texts x dimension of the side. For a projection of queries the texts are embedded as queries.
-fn rows_of(
-    side: &Side<'_>,
-    ids: &[String],
-    texts: &[String],
-    role: projection::Role,
-    stage: &str,
-    context: &Context<'_>,
-) -> Result<Array2<f32>> {
-    let rows = match side {
-        Side::Model(model) => {
-            let role = if role.is_records() { Role::Document } else { Role::Query };
-            embed(*model, texts, role, stage, context)?
-        }
-        Side::ById { vectors, .. } => vectors.get(ids)?,
-        Side::Rows { .. } => {
-            return Err(Error::new(Kind::Usage, "vectors by row were given for texts, which have no rows")
-                .hint("give vectors for both sides, or vectors with ids (.jsonl, or NAME.ids.txt beside NAME.npy)"));
-        }
-    };
-    let dimension = side.space().dimension;
-    match rows.dim() == (texts.len(), dimension) {
-        true => Ok(rows),
-        false => Err(Error::new(
-            Kind::Mismatch,
-            format!(
-                "{} texts gave {:?} values in a space of {dimension} components",
-                texts.len(),
-                rows.dim()
-            ),
-        )),
-    }
-}
-
-fn embed(
-    model: &dyn Embedder,
-    texts: &[String],
-    role: Role,
-    stage: &str,
-    context: &Context<'_>,
-) -> Result<Array2<f32>> {
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    context.progress.start(stage, Some(texts.len() as u64), "texts");
-    let rows = model.embed(&texts, role, context);
-    context.progress.finish();
-    rows
 }
 
 const MORE_ROWS: &str = "give more rows, of different texts; 1,000 or more are wanted";

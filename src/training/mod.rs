@@ -7,6 +7,7 @@ mod collection;
 mod gather;
 mod recheck;
 mod request;
+mod rows;
 mod save;
 #[cfg(test)]
 mod testing;
