@@ -33,6 +33,6 @@ pub(super) fn show_bridge(out: &mut dyn Write, report: &BridgeReport) -> Result<
     )?;
     writeln!(
         out,
-        "    queries are shorter than these texts and find other shares of them; `embedport evaluate` measures real ones"
+        "    real queries are shorter and ask all records, and find less (docs/bridge.md); `embedport evaluate` measures yours"
     )
 }

@@ -10,7 +10,7 @@
 //! for centred rows X of queries and Y of records of length 1: the likeness of both is weighed by how rare it is on either
 //! side. g gives B (m - m̄) of rows left out the mean length of Y, and c s̄ prefers records near the mean by
 //! `s · s̄ = const - |s - s̄|² / 2`, the part of the likelihood of Gaussian records that depends on the record alone. κ and c
-//! were picked on one split of `benches/bridge.py`, which measures what they give beside the other maps.
+//! were picked with the collections of docs/bridge.md in sight; `benches/bridge.py` measures what they give beside other maps.
 
 use ndarray::{Array2, ArrayView2, Axis};
 
