@@ -1,6 +1,8 @@
 //! Fits, applies and compares matrices in `.npy` files. `benches/prior_art.py` runs it.
 //!
 //!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT   fits, projects SOURCE to OUTPUT, prints seconds
+//!     fit_pairs bridge TRAIN_QUERIES TRAIN_RECORDS QUERIES OUTPUT
+//!                                                                fits a bridge, maps QUERIES to OUTPUT, prints seconds
 //!     fit_pairs match-space SAMPLE REFERENCE                     prints whether SAMPLE is in REFERENCE's space
 //!     fit_pairs words MODEL TEXTS OUTPUT                         embeds the words of TEXTS into OUTPUT.npy, OUTPUT.json
 //!     fit_pairs METHOD TRAIN_SOURCE TRAIN_TARGET SOURCE OUTPUT WORDS TRAIN_TEXTS TEXTS
@@ -38,6 +40,23 @@ fn main() -> Result<()> {
             println!("{}", serde_json::to_string(&found)?);
         }
         ["words", model, texts, output] => embed_words(model, texts, output)?,
+        ["bridge", queries, records, asking, output] => {
+            let (pairs, asking) = (pairs(queries, records)?, read(asking)?);
+            let cancel = Cancel::new();
+            let start = Instant::now();
+            let bridge = Projection::bridge(subject(pairs.dimensions()), &pairs, Some(2), &context(&cancel))?;
+            let seconds = start.elapsed().as_secs_f64();
+            let start = Instant::now();
+            write(output, &bridge.apply(asking.view())?)?;
+            let apply_seconds = start.elapsed().as_secs_f64();
+            let report = Projection::bridge(subject(pairs.dimensions()), &pairs, None, &context(&cancel))?
+                .header
+                .bridge;
+            println!(
+                "{}",
+                serde_json::json!({ "seconds": seconds, "apply_seconds": apply_seconds, "report": report })
+            );
+        }
         [method, train_source, train_target, source, output, words, train_texts, texts] => {
             let (pairs, all) = (pairs(train_source, train_target)?, strings(train_texts)?);
             // Repeated rows were left out; the ids are the numbers of the others.
@@ -86,6 +105,11 @@ fn pairs(source: &str, target: &str) -> Result<Pairs> {
     Ok(Pairs::new((0..x.nrows()).map(|i| i.to_string()).collect(), x, y)?)
 }
 
+fn subject((from, to): (usize, usize)) -> Subject {
+    let (source, target) = (Space::named("source", from), Space::named("target", to));
+    Subject { name: "fit-pairs".into(), source, target, texts: "texts".into() }
+}
+
 fn strings(path: &str) -> Result<Vec<String>> {
     Ok(serde_json::from_slice(&std::fs::read(path)?)?)
 }
@@ -130,13 +154,7 @@ fn with_texts(
 ) -> Result<()> {
     let cancel = Cancel::new();
     let context = context(&cancel);
-    let (from, to) = pairs.dimensions();
-    let subject = Subject {
-        name: "fit-pairs".into(),
-        source: Space::named("source", from),
-        target: Space::named("target", to),
-        texts: "texts".into(),
-    };
+    let subject = subject(pairs.dimensions());
     let words = pairs.words().map(|words| words.rows_of(texts));
     let rest = Rest {
         records: source.nrows() as u64,

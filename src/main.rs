@@ -55,6 +55,7 @@ fn run(cli: Cli, output: Output) -> Result<ExitCode> {
     let context = Context {
         seed: match &cli.command {
             Command::Train(args) => args.seed,
+            Command::Bridge(args) => args.seed,
             Command::Evaluate(args) => args.seed,
             _ => 7,
         },

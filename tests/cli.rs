@@ -63,6 +63,7 @@ fn help_of_every_command() {
     snapshot("help", folder.path(), program(folder.path()).arg("--help"));
     for command in [
         "train",
+        "bridge",
         "advise",
         "migrate-collection",
         "verify",

@@ -1,6 +1,7 @@
 //! Arguments and help of the command line program.
 
 mod advise;
+mod bridge;
 mod choices;
 mod evaluate;
 mod identify;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use embedport::error::Result;
 
 pub use advise::Advise;
+pub use bridge::Bridge;
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
 pub use evaluate::Evaluate;
 pub use identify::Identify;
@@ -52,6 +54,8 @@ Exit codes:
 pub enum Command {
     /// Fit a projection from a source model's space to a target model's
     Train(Train),
+    /// Fit a bridge: queries of a new model ask an untouched collection of the old one
+    Bridge(Bridge),
     /// Say how much of its neighbours a collection would keep each way, and what to do; writes nothing
     Advise(Advise),
     /// Rewrite the vectors of a collection in place, with backup and verification
@@ -310,6 +314,19 @@ pub enum RegistryAction {
     },
     /// Check that every file is there, undamaged, and says what the registry says
     Check,
+    /// Make one projection of two: from A to B and from B to C
+    Compose {
+        /// The first: name in the registry, or a file
+        first: String,
+        /// The second, which starts where the first leads to
+        second: String,
+        /// Name of the result; FIRST--then--SECOND if not given
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Folder that it is saved to
+        #[arg(long, value_name = "FOLDER", default_value = "projections")]
+        output_dir: PathBuf,
+    },
 }
 
 /// Arguments of `apply`.

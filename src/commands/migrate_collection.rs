@@ -22,6 +22,7 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     // The projection is judged before a store is opened.
     let registry = args.registry.open()?;
     let projection = registry.resolve(&args.projection)?;
+    projection.projection.check_maps_records()?;
     let mut store = store::open(&args.store.store)?;
     if args.all {
         return all(&args, store.as_mut(), &projection, output, context);

@@ -3,6 +3,7 @@
 mod advise;
 mod apply;
 mod backups;
+mod bridge;
 mod demo;
 mod detect;
 mod evaluate;
@@ -30,6 +31,7 @@ use crate::output::Output;
 pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     match command {
         Command::Train(args) => train::run(args, output, context),
+        Command::Bridge(args) => bridge::run(args, output, context),
         Command::Advise(args) => advise::run(args, output, context),
         Command::MigrateCollection(args) => migrate_collection::run(args, output, context),
         Command::Verify(args) => verify::run(args, output, context),
@@ -38,7 +40,7 @@ pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<Ex
         Command::Detect(args) => detect::run(args, output, context),
         Command::Identify(args) => identify::run(args, output, context),
         Command::Inspect(args) => inspect::run(args, output, context),
-        Command::Registry(args) => registry::run(args, output),
+        Command::Registry(args) => registry::run(args, output, context),
         Command::Apply(args) => apply::run(args, output, context),
         Command::Evaluate(args) => evaluate::run(args, output, context),
         Command::Demo(args) => demo::run(args, output, context),

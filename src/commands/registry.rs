@@ -1,14 +1,18 @@
-//! `embedport registry list|show|check`
+//! `embedport registry list|show|check|compose`
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use embedport::context::Context;
 use embedport::error::{Error, Kind, Result};
 use embedport::projection::Header;
+use embedport::registry;
+use embedport::training;
 
 use crate::cli::{Registry, RegistryAction};
-use crate::output::{Checked, CheckedEntry, Listing, Output, Shown, Threshold};
+use crate::output::{Checked, CheckedEntry, Composed, Listing, Output, Shown, Threshold};
 
-pub fn run(args: Registry, output: Output) -> Result<ExitCode> {
+pub fn run(args: Registry, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     let registry = args.registry.open()?;
     match args.action {
         RegistryAction::List => output.result(&Listing { projections: registry.entries().collect() })?,
@@ -16,6 +20,9 @@ pub fn run(args: Registry, output: Output) -> Result<ExitCode> {
             let header = registry.resolve(&name)?.projection.header;
             let threshold = threshold.map(|threshold| translated(&header, threshold)).transpose()?;
             output.result(&Shown { header, threshold })?;
+        }
+        RegistryAction::Compose { first, second, name, output_dir } => {
+            compose(registry, [&first, &second], name, &output_dir, output, context)?;
         }
         RegistryAction::Check => {
             let projections: Vec<CheckedEntry> = registry
@@ -35,6 +42,23 @@ pub fn run(args: Registry, output: Output) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn compose(
+    mut registry: registry::Registry,
+    [first, second]: [&str; 2],
+    name: Option<String>,
+    folder: &Path,
+    output: Output,
+    context: &Context<'_>,
+) -> Result<()> {
+    registry.check_folder(folder)?;
+    let (first, second) = (registry.resolve(first)?, registry.resolve(second)?);
+    let name = name.unwrap_or_else(|| format!("{}--then--{}", first.name, second.name));
+    training::check_name(&name)?;
+    let composed = first.projection.then(&second.projection, &name, context)?;
+    let file = training::save_projection(&composed, folder, Some(&mut registry))?;
+    output.result(&Composed { header: composed.header, file })
 }
 
 fn translated(header: &Header, source: f64) -> Result<Threshold> {

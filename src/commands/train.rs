@@ -1,5 +1,6 @@
 //! `embedport train`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use embedport::context::Context;
@@ -24,12 +25,14 @@ pub fn run(args: Train, output: Output, context: &Context<'_>) -> Result<ExitCod
 
 fn request(args: &Train) -> Result<Request> {
     let models = super::model_options(args.device.into());
+    let vectors = (args.source_vectors.as_deref(), args.target_vectors.as_deref());
+    let collection = (args.from.as_deref(), args.collection.as_deref(), args.namespace.as_deref());
     Ok(Request {
         source_model: args.source_model.as_deref().map(str::parse::<ModelSpec>).transpose()?,
         source_provider: args.source_provider.clone(),
         target_model: args.target_model.parse()?,
         target_provider: args.target_provider.clone(),
-        texts: origin(args)?,
+        texts: origin("--from", collection, args.texts.as_deref(), args.text_key.as_deref(), vectors)?,
         options: TrainOptions {
             samples: args.samples as usize,
             method: args.method.clone(),
@@ -43,25 +46,32 @@ fn request(args: &Train) -> Result<Request> {
     })
 }
 
-fn origin(args: &Train) -> Result<TextOrigin> {
-    match (&args.from, &args.texts, &args.source_vectors, &args.target_vectors) {
+/// Where the texts come from; `option` names the store on the command line.
+pub(super) fn origin(
+    option: &str,
+    (store, collection, namespace): (Option<&str>, Option<&str>, Option<&str>),
+    texts: Option<&Path>,
+    text_key: Option<&str>,
+    (source, target): (Option<&Path>, Option<&Path>),
+) -> Result<TextOrigin> {
+    match (store, texts, source, target) {
         (Some(store), None, None, None) => Ok(TextOrigin::Collection {
-            store: store.clone(),
-            collection: args.collection.clone().ok_or_else(|| {
-                Error::new(Kind::Usage, "--from names a store and no collection").hint(
+            store: store.to_owned(),
+            collection: collection.map(str::to_owned).ok_or_else(|| {
+                Error::new(Kind::Usage, format!("{option} names a store and no collection")).hint(
                     "name the collection with --collection; `embedport inspect --store PATH` lists them",
                 )
             })?,
-            namespace: args.namespace.clone(),
+            namespace: namespace.map(str::to_owned),
         }),
         (None, Some(path), None, None) => {
-            Ok(TextOrigin::File { path: path.clone(), text_key: args.text_key.clone() })
+            Ok(TextOrigin::File { path: path.to_owned(), text_key: text_key.map(str::to_owned) })
         }
         (None, None, Some(source), Some(target)) => {
-            Ok(TextOrigin::PairedVectors { source: source.clone(), target: target.clone() })
+            Ok(TextOrigin::PairedVectors { source: source.to_owned(), target: target.to_owned() })
         }
         (None, None, None, None) => Ok(TextOrigin::Bundled),
         _ => Err(Error::new(Kind::Usage, "the texts come from more than one place")
-            .hint("give one of --from, --texts, or --source-vectors with --target-vectors")),
+            .hint(format!("give one of {option}, --texts, or --source-vectors with --target-vectors"))),
     }
 }

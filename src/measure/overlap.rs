@@ -54,6 +54,20 @@ pub fn agreement(
     overlap([asking.view(), asking.view()], [other.view(), one.view()], k, false)
 }
 
+/// For each question: which share of the `k` rows of `collections[1]` nearest to row i of `asking[1]` is among the `k` rows
+/// of `collections[0]` nearest to row i of `asking[0]`. The collections are row by row the same records, the asking ones not
+/// among them. None if there are not more than `k` records.
+///
+/// # Errors
+/// [`Mismatch`](crate::error::Kind::Mismatch) if a dimension differs.
+pub fn found_of(
+    asking: [ArrayView2<'_, f32>; 2],
+    collections: [ArrayView2<'_, f32>; 2],
+    k: usize,
+) -> Result<Option<Vec<f64>>> {
+    overlap(asking, collections, k, false)
+}
+
 /// For each row: which share of the rows of the second collection nearest to what asks the second is among those of the
 /// first nearest to what asks the first. `own`: row i of the collections is what row i asks with, and is not looked for.
 fn overlap(

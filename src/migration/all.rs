@@ -74,6 +74,7 @@ impl PlanOfAll {
         options: &PlanOptions,
         context: &Context<'_>,
     ) -> Result<PlanOfAll> {
+        projection.projection.check_maps_records()?;
         let (mut plans, mut skipped) = (Vec::new(), Vec::new());
         for collection in store.describe()?.collections {
             let options = PlanOptions {

@@ -133,6 +133,7 @@ impl MigrationPlan {
         options: &PlanOptions,
         context: &Context<'_>,
     ) -> Result<MigrationPlan> {
+        projection.projection.check_maps_records()?;
         let description = store.describe()?;
         let collection = find_collection(&description, &options.collection, options.namespace.as_deref())?;
         refuse_unfit(collection, store)?;

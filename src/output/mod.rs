@@ -3,6 +3,7 @@
 mod advice;
 mod backups;
 mod bar;
+mod bridge;
 mod demo;
 mod detection;
 mod evaluation;
@@ -26,7 +27,7 @@ pub use detection::Detected;
 pub use evaluation::Evaluated;
 pub use examination::Deep;
 pub use identification::Identified;
-pub use training::{Applied, Checked, CheckedEntry, Listing, Shown, Threshold, Trained};
+pub use training::{Applied, Checked, CheckedEntry, Composed, Listing, Shown, Threshold, Trained};
 
 /// How results are shown.
 #[derive(Clone, Copy, Debug)]

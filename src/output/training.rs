@@ -3,12 +3,13 @@
 use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 
-use embedport::projection::Header;
+use embedport::projection::{Header, Role};
 use embedport::registry::Entry;
 use embedport::training::Training;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
+use super::bridge::show_bridge;
 use super::migration::{show_expected, show_report, show_scores};
 use super::{Show, number, seconds};
 
@@ -51,7 +52,12 @@ impl Show for Trained<'_> {
 
 /// A projection's description and held-out report.
 fn show_header(out: &mut dyn Write, header: &Header) -> Result<()> {
-    writeln!(out, "projection {}", header.name)?;
+    match header.role {
+        Role::Records => writeln!(out, "projection {}", header.name)?,
+        Role::Queries => {
+            writeln!(out, "bridge {}: maps queries to an untouched collection, not records", header.name)?;
+        }
+    }
     writeln!(out, "  from    {}", header.source)?;
     writeln!(out, "  to      {}", header.target)?;
     let lambda = header.lambda.map_or_else(String::new, |l| format!(", lambda {l:.3e}"));
@@ -61,6 +67,12 @@ fn show_header(out: &mut dyn Write, header: &Header) -> Result<()> {
         header.method, header.kind, header.training_pairs, header.seed, header.texts
     )?;
     let pairs = header.held_out_pairs;
+    if let Some(report) = &header.bridge {
+        return show_bridge(out, report);
+    }
+    if header.report.figures.is_empty() {
+        return writeln!(out, "  not measured");
+    }
     if let Some(report) = &header.report_with_texts {
         writeln!(out, "  measured on {pairs} held-out pairs, with what their texts say:")?;
         show_report(out, report)?;
@@ -118,6 +130,23 @@ impl Show for Shown {
     }
 }
 
+/// A projection that was made of two, and its file.
+#[derive(Serialize)]
+pub struct Composed {
+    /// Its description.
+    #[serde(flatten)]
+    pub header: Header,
+    /// Where it lies.
+    pub file: PathBuf,
+}
+
+impl Show for Composed {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        self.header.show(out)?;
+        writeln!(out, "saved: {}", self.file.display())
+    }
+}
+
 /// The entries of a registry.
 #[derive(Serialize)]
 pub struct Listing<'a> {
@@ -128,6 +157,19 @@ pub struct Listing<'a> {
 impl Show for Listing<'_> {
     fn show(&self, out: &mut dyn Write) -> Result<()> {
         for e in &self.projections {
+            if e.role == Role::Queries {
+                writeln!(
+                    out,
+                    "{} (bridge for queries)\n  {} -> {}\n  {} pairs, finds {} of its own model's top 10, {} of the collection's",
+                    e.name,
+                    e.source,
+                    e.target,
+                    e.training_pairs,
+                    number(e.metrics.native_found),
+                    number(e.metrics.own_found)
+                )?;
+                continue;
+            }
             writeln!(
                 out,
                 "{}\n  {} -> {}\n  {}, {} pairs, overlap@10 {}, cosine {}",

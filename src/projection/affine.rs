@@ -74,6 +74,11 @@ impl Affine {
         self.source_mean.view()
     }
 
+    /// The mean of the target vectors.
+    pub(super) fn target_mean(&self) -> ArrayView1<'_, f32> {
+        self.target_mean.view()
+    }
+
     pub(super) fn load(mut tensors: Tensors) -> Result<Box<dyn Kind>> {
         Ok(Box::new(Affine::of(&mut tensors)?))
     }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::header::{FORMAT, Header};
 use super::kind::KINDS;
-use super::{HeldOut, Projection, file_texts};
+use super::{HeldOut, Projection, chain, file_texts};
 use crate::error::{self, Error, Result};
 use crate::platform::files;
 
@@ -65,11 +65,9 @@ impl Projection {
             Error::new(error::Kind::Internal, "the projection cannot be serialised").because(cause)
         };
         let header = serde_json::to_string(&self.header).map_err(|e| internal(e.into()))?;
-        let mut stored: Vec<Stored> = self
-            .kind
-            .tensors()
+        let mut stored: Vec<Stored> = chain::stored(self.kind.as_ref())
             .into_iter()
-            .map(|(name, t)| (name.to_owned(), Dtype::F32, t.shape().to_vec(), single(t.iter())))
+            .map(|(name, t)| (name, Dtype::F32, t.shape().to_vec(), single(t.iter())))
             .collect();
         if let Some(assisted) = &self.assisted {
             file_texts::store(assisted, &mut stored);
@@ -135,7 +133,8 @@ impl Projection {
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
             let held = [HELD_SOURCE, HELD_TARGET, HELD_MEAN, HELD_WORDS].contains(&name);
-            if !held && !loader.tensors.contains(&name) && !file_texts::knows(&header, name) {
+            let of_map = loader.tensors.contains(&name) || chain::knows(loader.name, name);
+            if !held && !of_map && !file_texts::knows(&header, name) {
                 return Err(damaged(format!("unexpected tensor `{}`", name.escape_debug())));
             }
             tensors.insert(name.to_owned(), read_tensor(name, &view)?);

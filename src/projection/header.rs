@@ -2,14 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bridge::BridgeReport;
 use super::fit::Fitted;
 use super::pairs::Pairs;
+use super::role::Role;
 use crate::context::Context;
 use crate::measure::{HeldOutReport, Retention, ScoreScale};
 use crate::space::Space;
 
-/// The newest format of projection files that this release reads, and that of projections with texts.
-pub const FORMAT: u32 = 2;
+/// The newest format of projection files that this release reads, and that of bridges and chains: a release that does not
+/// know them must not take a bridge for a map of records.
+pub const FORMAT: u32 = 3;
+/// Format of projections with texts.
+const TEXTS_FORMAT: u32 = 2;
 /// Format of projections of vectors alone.
 pub(super) const PLAIN_FORMAT: u32 = 1;
 
@@ -33,6 +38,9 @@ pub struct Header {
     pub format: u32,
     /// Name, unique in a registry.
     pub name: String,
+    /// Whose vectors it maps.
+    #[serde(default, skip_serializing_if = "Role::is_records")]
+    pub role: Role,
     /// Space of the vectors that it takes.
     pub source: Space,
     /// Space of the vectors that it gives.
@@ -62,8 +70,11 @@ pub struct Header {
     /// What is worth knowing about the fit, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// How good the map of vectors alone is on the held-out pairs.
+    /// How good the map of vectors alone is on the held-out pairs; without figures on a bridge and on what was composed.
     pub report: HeldOutReport,
+    /// What queries find over it, if it is a bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<BridgeReport>,
     /// How good the map is that texts assist, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report_with_texts: Option<HeldOutReport>,
@@ -95,7 +106,7 @@ impl Header {
 
     /// Notes that a map of this kind takes the texts as well.
     pub(super) fn assist(&mut self, kind: &str) {
-        self.format = FORMAT;
+        self.format = TEXTS_FORMAT;
         self.kind_with_texts = Some(kind.to_owned());
     }
 
@@ -110,6 +121,7 @@ impl Header {
         Header {
             format: PLAIN_FORMAT,
             name: subject.name,
+            role: Role::Records,
             source: subject.source,
             target: subject.target,
             kind: fitted.kind.name().into(),
@@ -124,6 +136,7 @@ impl Header {
             created: context.timestamp(),
             notes: fitted.notes.clone(),
             report: HeldOutReport::empty(),
+            bridge: None,
             scores: None,
             report_with_texts: None,
             expected: None,

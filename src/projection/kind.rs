@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2};
 
 use super::affine::Affine;
+use super::chain::Chain;
 use super::kernel::Kernel;
 use super::mixture::Mixture;
 use super::mlp::Mlp;
@@ -26,8 +27,13 @@ pub trait Kind: Debug + Send + Sync {
     /// [`Mismatch`](crate::error::Kind::Mismatch) if the shapes do not fit.
     fn apply_into(&self, x: ArrayView2<'_, f32>, out: ArrayViewMut2<'_, f32>) -> Result<()>;
 
-    /// Everything that is needed to load it again, by name.
+    /// Everything that is needed to load it again, by name; of a chain what its stages do not hold.
     fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, f32>)>;
+
+    /// The maps that it applies in sequence, if it is a chain.
+    fn chain(&self) -> Option<&Chain> {
+        None
+    }
 }
 
 /// Tensors of a file by name, finite, as [`Kind::tensors`] gave them.
@@ -37,7 +43,7 @@ pub type Tensors = BTreeMap<String, ArrayD<f32>>;
 pub struct Loader {
     /// Name in files.
     pub name: &'static str,
-    /// Names of the tensors that it has, all of them required.
+    /// Names of the tensors that it has, all of them required; without a dot, and no two kinds have the same.
     pub tensors: &'static [&'static str],
     /// Builds it. Fails with [`Damaged`](crate::error::Kind::Damaged) on shapes that contradict each other.
     pub load: fn(Tensors) -> Result<Box<dyn Kind>>,
@@ -50,4 +56,5 @@ pub const KINDS: &[Loader] = &[
     Loader { name: Nearest::NAME, tensors: Nearest::TENSORS, load: Nearest::load },
     Loader { name: Mixture::NAME, tensors: Mixture::TENSORS, load: Mixture::load },
     Loader { name: Mlp::NAME, tensors: Mlp::TENSORS, load: Mlp::load },
+    Loader { name: Chain::NAME, tensors: Chain::TENSORS, load: Chain::load },
 ];

@@ -4,7 +4,10 @@
 
 mod affine;
 mod assisted;
+mod bridge;
 mod centres;
+mod chain;
+mod compose;
 mod file;
 mod file_texts;
 pub mod fit;
@@ -15,15 +18,19 @@ mod mixture;
 mod mlp;
 mod nearest;
 mod pairs;
+mod role;
 mod words;
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
 
 pub use affine::Affine;
 pub use assisted::Assisted;
+pub use bridge::BridgeReport;
+pub use chain::Chain;
 pub use header::{Header, Subject};
 pub use kind::Kind;
 pub use pairs::{Pairs, text_key};
+pub use role::Role;
 pub use words::{Codes, MOST_WORDS, Words};
 
 use crate::context::Context;
@@ -196,11 +203,28 @@ impl Projection {
         finite(bad, x.nrows(), "projected")
     }
 
+    /// As [`Projection::apply`], for one vector: a query at search time.
+    ///
+    /// # Errors
+    /// As [`Projection::apply_into`].
+    pub fn apply_one(&self, vector: &[f32]) -> Result<Vec<f32>> {
+        let row = ArrayView2::from_shape((1, vector.len()), vector)
+            .map_err(|e| Error::new(error::Kind::Internal, "one vector is no row").because(e))?;
+        Ok(self.apply(row)?.into_raw_vec_and_offset().0)
+    }
+
     /// Whether vectors of the space `found` may be projected: no known field contradicts.
     ///
     /// # Errors
-    /// [`Mismatch`](error::Kind::Mismatch) naming the fields that differ, or saying that the direction is wrong.
+    /// [`Mismatch`](error::Kind::Mismatch) naming the fields that differ, or saying that the direction is wrong, or that it is a
+    /// bridge ([`Projection::check_maps_records`]).
     pub fn check_source(&self, found: &Space) -> Result<()> {
+        self.check_maps_records()?;
+        self.check_source_space(found)
+    }
+
+    /// The same of vectors of records or of queries, as the projection maps them.
+    fn check_source_space(&self, found: &Space) -> Result<()> {
         let (source, target) = (&self.header.source, &self.header.target);
         let Agreement::Different(differences) = found.compare(source) else { return Ok(()) };
         if found.compare(target).is_compatible() {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::projection::Header;
+use crate::projection::{Header, Role};
 use crate::space::Space;
 
 /// A registered projection.
@@ -14,6 +14,9 @@ pub struct Entry {
     pub file: String,
     /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
+    /// Whose vectors it maps.
+    #[serde(default, skip_serializing_if = "Role::is_records")]
+    pub role: Role,
     /// Space of the vectors that it takes.
     pub source: Space,
     /// Space of the vectors that it gives.
@@ -40,6 +43,12 @@ pub struct Metrics {
     pub overlap_at_10: Option<f64>,
     /// Share of projected rows that find their own true vector first.
     pub recall_at_1: Option<f64>,
+    /// Of a bridge: share of the 10 records that the collection's own model finds which a query finds over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_found: Option<f64>,
+    /// Of a bridge: the same of the 10 that the query finds among vectors of its own model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native_found: Option<f64>,
 }
 
 impl Entry {
@@ -48,6 +57,7 @@ impl Entry {
             name: header.name.clone(),
             file,
             sha256,
+            role: header.role,
             source: header.source.clone(),
             target: header.target.clone(),
             kind: header.kind.clone(),
@@ -58,6 +68,8 @@ impl Entry {
                 cosine_mean: header.report.value("cosine_mean"),
                 overlap_at_10: header.report.value("overlap_at_10"),
                 recall_at_1: header.report.value("recall_at_1"),
+                own_found: header.bridge.as_ref().and_then(|bridge| bridge.own.value),
+                native_found: header.bridge.as_ref().and_then(|bridge| bridge.native.value),
             },
         }
     }

@@ -135,11 +135,12 @@ impl Registry {
         }
     }
 
-    /// Entries that map `source` (and to `target`, if given): no known field of a space contradicts.
-    /// Those whose spaces agree in every field come first.
+    /// Entries that map records of `source` (and to `target`, if given): no known field of a space contradicts.
+    /// Those whose spaces agree in every field come first. Bridges are not among them.
     pub fn find(&self, source: &Space, target: Option<&Space>) -> Vec<&Entry> {
         let mut found: Vec<(usize, &Entry)> = self
             .entries()
+            .filter(|e| e.role.is_records())
             .filter_map(|e| {
                 let wanted = target.map_or(Some(0), |t| distance(t, &e.target));
                 Some((distance(source, &e.source)? + wanted?, e))
@@ -208,10 +209,13 @@ impl Registry {
             .hint("train it again, or name the file itself if you trust it"));
         }
         let header = &projection.header;
-        if header.source != entry.source || header.target != entry.target {
+        if (&header.source, &header.target, header.role) != (&entry.source, &entry.target, entry.role) {
             return Err(Error::new(
                 Kind::Damaged,
-                format!("the file of projection `{}` has other spaces than its entry", entry.name),
+                format!(
+                    "the file of projection `{}` has other spaces or another role than its entry",
+                    entry.name
+                ),
             ));
         }
         Ok(Resolved::from((projection, sha256)))

@@ -4,13 +4,13 @@ use ndarray::{Array2, Axis};
 
 use super::collection::{self, Sample};
 use super::recheck::{self, Recheck};
+use super::rows::rows_of;
 use super::{
     Basis, Clock, Declared, FEWEST_PAIRS, GENERIC_TEXTS_NOTE, Side, Source, TrainOptions, differ, words,
 };
 use crate::context::Context;
-use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
-use crate::projection::{Pairs, text_key};
+use crate::projection::{Pairs, Role, text_key};
 use crate::sampling::{Reservoir, rank};
 use crate::space::Space;
 use crate::store::{Collection, VectorStore};
@@ -92,7 +92,7 @@ fn from_collection(
     source.normalised = source.normalised.or(Some(sample.normalised));
     differ(&source, target.space())?;
     let Sample { ids, texts, vectors, vocabulary, records, others, .. } = sample;
-    let rows = rows_of(target, &ids, &texts, TARGET, context)?;
+    let rows = rows_of(target, &ids, &texts, options.role, TARGET, context)?;
     let took = clock.lap(TARGET);
     let count = texts.len().max(1) as f64;
     let basis = Basis {
@@ -148,9 +148,9 @@ fn from_texts(
     let (ids, texts): (Vec<String>, Vec<String>) = reservoir.into_items().into_iter().unzip();
     enough(ids.len(), "distinct texts", hint_for([side, target]))?;
     fewer_note(ids.len(), options.samples, &mut notes);
-    let source = rows_of(side, &ids, &texts, SOURCE, context)?;
+    let source = rows_of(side, &ids, &texts, Role::Records, SOURCE, context)?;
     clock.lap(SOURCE);
-    let rows = rows_of(target, &ids, &texts, TARGET, context)?;
+    let rows = rows_of(target, &ids, &texts, options.role, TARGET, context)?;
     clock.lap(TARGET);
     let pairs = Pairs::new(keys(&texts), source, rows)?;
     let pairs = words::add(pairs, &texts, &vocabulary, target, &mut notes, clock, context)?;
@@ -220,44 +220,6 @@ fn from_vectors(
         basis: Basis::default(),
         notes,
     })
-}
-
-/// One vector for each text: texts x dimension of the side.
-fn rows_of(
-    side: &Side<'_>,
-    ids: &[String],
-    texts: &[String],
-    stage: &str,
-    context: &Context<'_>,
-) -> Result<Array2<f32>> {
-    let rows = match side {
-        Side::Model(model) => embed(*model, texts, stage, context)?,
-        Side::ById { vectors, .. } => vectors.get(ids)?,
-        Side::Rows { .. } => {
-            return Err(Error::new(Kind::Usage, "vectors by row were given for texts, which have no rows")
-                .hint("give vectors for both sides, or vectors with ids (.jsonl, or NAME.ids.txt beside NAME.npy)"));
-        }
-    };
-    let dimension = side.space().dimension;
-    match rows.dim() == (texts.len(), dimension) {
-        true => Ok(rows),
-        false => Err(Error::new(
-            Kind::Mismatch,
-            format!(
-                "{} texts gave {:?} values in a space of {dimension} components",
-                texts.len(),
-                rows.dim()
-            ),
-        )),
-    }
-}
-
-fn embed(model: &dyn Embedder, texts: &[String], stage: &str, context: &Context<'_>) -> Result<Array2<f32>> {
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    context.progress.start(stage, Some(texts.len() as u64), "texts");
-    let rows = model.embed(&texts, Role::Document, context);
-    context.progress.finish();
-    rows
 }
 
 const MORE_ROWS: &str = "give more rows, of different texts; 1,000 or more are wanted";

@@ -2,10 +2,12 @@
 //!
 //! The only place where embedding models and projections meet. Nothing here prints.
 
+mod bridge;
 mod collection;
 mod gather;
 mod recheck;
 mod request;
+mod rows;
 mod save;
 #[cfg(test)]
 mod testing;
@@ -22,14 +24,14 @@ use crate::error::{Error, Kind, Result};
 use crate::identification::Candidate;
 use crate::measure::{Estimate, overlap, retention};
 use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions, Rest};
-use crate::projection::{Pairs, Projection, Subject};
+use crate::projection::{Pairs, Projection, Role, Subject};
 use crate::space::{Agreement, Space};
 use crate::store::{Collection, VectorStore};
 use crate::texts::TextSet;
 
 pub use recheck::{Recheck, Variant};
 pub use request::{Request, TextOrigin, run};
-pub use save::{file_name, save};
+pub use save::{check_name, file_name, save, save_projection};
 pub use words::DEFAULT_WORDS;
 
 /// Fewest pairs that are fitted to.
@@ -125,9 +127,12 @@ impl Side<'_> {
 /// How to train.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
+    /// What is fitted: a projection of records from the source to the target model, or a bridge, which maps queries of the
+    /// target model to the source model's space.
+    pub role: Role,
     /// Pairs to draw.
     pub samples: usize,
-    /// One of [`METHODS`](fit::METHODS).
+    /// One of [`METHODS`](fit::METHODS); a bridge has one of its own.
     pub method: String,
     /// Pairs to hold out; `None` takes a fifth, at least 20 and at most 500.
     pub held_out: Option<usize>,
@@ -145,6 +150,7 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         TrainOptions {
+            role: Role::Records,
             samples: 2000,
             method: DEFAULT_METHOD.into(),
             held_out: None,
@@ -215,9 +221,12 @@ pub fn train(
 ) -> Result<Training> {
     fit::method(&options.method)?;
     if let Some(name) = &options.name {
-        save::check_name(name)?;
+        check_name(name)?;
     }
     let mut clock = Clock::new(context);
+    if options.role == Role::Queries {
+        return bridge::train(source, target, options, clock, context);
+    }
     let gathered = gather::gather(source, target, options, &mut clock, context)?;
     context.check()?;
     let name = match &options.name {

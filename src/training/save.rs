@@ -23,11 +23,23 @@ const LONGEST_PART: usize = 48;
 /// [`Kind::CannotWrite`](crate::error::Kind::CannotWrite), and
 /// [`Kind::Usage`](crate::error::Kind::Usage) if `folder` does not lie in the folder of the registry or below it.
 pub fn save(training: &Training, folder: &Path, registry: Option<&mut Registry>) -> Result<PathBuf> {
+    save_projection(&training.projection, folder, registry)
+}
+
+/// As [`save`], of a projection that was not trained.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_projection(
+    projection: &Projection,
+    folder: &Path,
+    registry: Option<&mut Registry>,
+) -> Result<PathBuf> {
     files::create_folder(folder)?;
-    let file = folder.join(file_name(&training.projection));
-    training.projection.save(&file)?;
+    let file = folder.join(file_name(projection));
+    projection.save(&file)?;
     if let Some(registry) = registry {
-        registry.add(&training.projection, &file)?;
+        registry.add(projection, &file)?;
     }
     Ok(file)
 }
@@ -38,7 +50,10 @@ pub fn file_name(projection: &Projection) -> String {
 }
 
 /// Whether a projection may be named so: it becomes the name of a file and a word on the command line.
-pub(super) fn check_name(name: &str) -> Result<()> {
+///
+/// # Errors
+/// [`Kind::Usage`] with what a name is.
+pub fn check_name(name: &str) -> Result<()> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if plain && !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with(['-', '.', '_']) {
         return Ok(());

@@ -1,6 +1,7 @@
 //! How projections are found: one method per file, all listed in [`METHODS`].
 
 mod auto;
+pub(super) mod bridge;
 mod contrast;
 mod expected;
 mod gradient;
