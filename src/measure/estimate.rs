@@ -1,7 +1,7 @@
 //! A figure over questions, with the interval in which it would lie on other questions of the same kind.
 
 use ndarray::Axis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::bootstrap;
 use super::report::rounded;
@@ -10,7 +10,7 @@ use super::report::rounded;
 pub const COVERAGE: f64 = 0.90;
 
 /// A figure and its bootstrap interval; none where it is undefined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// On the rows as they are.
     pub value: Option<f64>,

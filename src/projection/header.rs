@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::fit::Fitted;
 use super::pairs::Pairs;
 use crate::context::Context;
-use crate::measure::{HeldOutReport, Retention, ScoreScale};
+use crate::measure::{HeldOutReport, Retention, ScoreScale, Ways};
 use crate::space::Space;
 
-/// The newest format of projection files that this release reads, and that of projections with texts.
-pub const FORMAT: u32 = 2;
+/// The newest format of projection files that this release reads, and that of projections which know how far they can be
+/// trusted.
+pub const FORMAT: u32 = 3;
+/// Format of projections with texts.
+const TEXTS_FORMAT: u32 = 2;
 /// Format of projections of vectors alone.
 pub(super) const PLAIN_FORMAT: u32 = 1;
 
@@ -76,6 +79,9 @@ pub struct Header {
     /// The same of the map that texts assist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_with_texts: Option<Retention>,
+    /// What the collection is expected to keep in other ways; with texts where they assist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ways: Option<Ways>,
 }
 
 impl Header {
@@ -95,8 +101,13 @@ impl Header {
 
     /// Notes that a map of this kind takes the texts as well.
     pub(super) fn assist(&mut self, kind: &str) {
-        self.format = FORMAT;
+        self.format = self.format.max(TEXTS_FORMAT);
         self.kind_with_texts = Some(kind.to_owned());
+    }
+
+    /// Notes that the file says how far records can be trusted.
+    pub(super) fn trust(&mut self) {
+        self.format = FORMAT;
     }
 
     pub(super) fn new(
@@ -128,6 +139,7 @@ impl Header {
             report_with_texts: None,
             expected: None,
             expected_with_texts: None,
+            ways: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod auto;
 mod contrast;
+pub(super) mod crossed;
 mod expected;
 mod gradient;
 mod kernel;
