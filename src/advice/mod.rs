@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::measure::Retention;
+use crate::measure::{Retention, Ways};
 use crate::training::{self, Request};
 
-pub use judge::LOWEST;
+pub use judge::{CHEAP_PRICE, CHEAP_SECONDS, LEAST, LEAST_LOW, PART, RESCORED};
 
 /// Characters that a token stands for where nothing better is known.
 pub const CHARACTERS_PER_TOKEN: f64 = 4.0;
@@ -23,9 +23,9 @@ pub enum Way {
     LeaveAlone,
     /// Project every vector.
     Project,
-    /// Project, then re-embed the records whose projection is least trusted.
+    /// Project, then re-embed the records that lie most crowded, [`PART`] of them.
     ProjectAndReembedWorst,
-    /// Project, and order the first hits of every query by true vectors.
+    /// Project, and order the first [`RESCORED`] hits of every query by true vectors.
     ProjectAndRescore,
     /// Embed every text with the target model.
     Reembed,
@@ -65,10 +65,10 @@ pub struct Facts {
     pub embed_seconds: Option<f64>,
     /// Seconds that the projection takes for a vector.
     pub project_seconds: Option<f64>,
-    /// Share of the 10 nearest among the pairs that the source vectors give, with the ends of its 90 % interval.
-    pub alone: Option<(f64, f64, f64)>,
     /// What projecting is expected to keep.
     pub projected: Option<Retention>,
+    /// What was measured among the pairs, and what the other ways are expected to give.
+    pub ways: Option<Ways>,
     /// Price of a million tokens, if one was given.
     pub price_per_million_tokens: Option<f64>,
 }
@@ -122,8 +122,8 @@ pub fn advise(
         characters_per_text: training.basis.characters,
         embed_seconds: training.basis.embed_seconds,
         project_seconds: training.basis.project_seconds,
-        alone: training.basis.alone,
         projected: header.expected_for(training.basis.texts > 0).cloned(),
+        ways: header.ways.clone(),
         price_per_million_tokens,
     };
     let (choices, advised, sentence) = judge::judge(&facts);

@@ -6,16 +6,22 @@ use embedport::advice;
 use embedport::context::Context;
 use embedport::embed::ModelSpec;
 use embedport::error::{Error, Kind, Result};
+use embedport::platform::files;
 use embedport::projection::fit::FitOptions;
 use embedport::training::{Request, TextOrigin, TrainOptions};
 
 use crate::cli::Advise;
-use crate::output::Output;
+use crate::output::{Advised, Output};
 
 pub fn run(args: Advise, output: Output, context: &Context<'_>) -> Result<ExitCode> {
+    args.html.as_deref().map_or(Ok(()), super::is_html)?;
     let advice = advice::advise(&request(&args)?, args.price_per_million_tokens, context)?;
-    output.result(&advice)?;
-    Ok(ExitCode::from(advice.exit_code()))
+    let advised = Advised { advice, report: args.html };
+    if let Some(path) = &advised.report {
+        files::write(path, advised.html(&context.timestamp())?.as_bytes())?;
+    }
+    output.result(&advised)?;
+    Ok(ExitCode::from(advised.advice.exit_code()))
 }
 
 fn request(args: &Advise) -> Result<Request> {

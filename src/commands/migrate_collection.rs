@@ -22,6 +22,9 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     // The projection is judged before a store is opened.
     let registry = args.registry.open()?;
     let projection = registry.resolve(&args.projection)?;
+    if args.confidence.is_some() {
+        projection.projection.can_rate()?;
+    }
     let mut store = store::open(&args.store.store)?;
     if args.all {
         return all(&args, store.as_mut(), &projection, output, context);
@@ -32,7 +35,11 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
         return Ok(ExitCode::SUCCESS);
     }
     let model = super::target_model(args.target_model.as_deref(), &plan.target, context)?;
-    let report = migration::execute(plan, store.as_mut(), &projection, model.as_deref(), context)?;
+    let (store, model) = (store.as_mut(), model.as_deref());
+    let report = match &args.confidence {
+        Some(path) => migration::execute_rated(plan, store, &projection, model, path, context)?,
+        None => migration::execute(plan, store, &projection, model, context)?,
+    };
     output.result(&report)?;
     Ok(ExitCode::SUCCESS)
 }

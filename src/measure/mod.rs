@@ -20,5 +20,5 @@ pub use mixture::{Mixture, find_mixture};
 pub use report::{Better, Figure, HeldOutReport};
 pub use retention::Retention;
 pub use scores::{ScorePoint, ScoreScale};
-pub use ways::{AmongPairs, BUDGETS, Foretold, HITS, Near, Reembedded, Rescored, Ways};
 pub use space_match::{FEWEST_ROWS, SourceMatch, Verdict, match_space};
+pub use ways::{AmongPairs, BUDGETS, Foretold, HITS, Near, Reembedded, Rescored, Ways};

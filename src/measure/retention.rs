@@ -158,9 +158,8 @@ impl Retention {
     /// differ more from each other than from the truth, and stand in for it badly.
     #[must_use]
     pub fn with_texts(mut self) -> Self {
-        let more = |value: f64, pairs: usize| {
-            rounded(share(logit(value) + TEXTS / (pairs.max(1) as f64).sqrt()))
-        };
+        let more =
+            |value: f64, pairs: usize| rounded(share(logit(value) + TEXTS / (pairs.max(1) as f64).sqrt()));
         let Some(pairs) = self.curve.last().map(|point| point.pairs) else { return self };
         for value in [&mut self.value, &mut self.low, &mut self.high] {
             *value = more(*value, pairs);

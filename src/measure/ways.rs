@@ -165,8 +165,9 @@ impl Foretold {
 
 /// The share among the pairs, as it would be in so many records.
 fn alone(shares: &[f64], records: u64, seed: u64) -> Foretold {
-    let interval =
-        bootstrap::interval_of(super::COVERAGE, shares.len(), seed, |counts| bootstrap::means(shares, counts));
+    let interval = bootstrap::interval_of(super::COVERAGE, shares.len(), seed, |counts| {
+        bootstrap::means(shares, counts)
+    });
     let value = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
     let (low, high) = interval.unwrap_or((0.0, 1.0));
     let sampled = (logit(high) - logit(low)) / (2.0 * NINETY);
@@ -209,7 +210,8 @@ mod tests {
         for (told, back) in told.reembedded.iter().zip(REEMBEDDED) {
             let Foretold { value, low, high } = told.share;
             assert!((value - (0.4 + 0.6 * back)).abs() < 1e-4, "{told:?}");
-            let half = ((0.05 * (1.0 - back)).powi(2) + (1.645 * 0.6 * REEMBEDDED_UNEXPLAINED).powi(2)).sqrt();
+            let half =
+                ((0.05 * (1.0 - back)).powi(2) + (1.645 * 0.6 * REEMBEDDED_UNEXPLAINED).powi(2)).sqrt();
             assert!((high - value - half).abs() < 2e-4 && (value - low - half).abs() < 2e-4, "{told:?}");
         }
         assert_eq!(told.reembedding(0.3).unwrap(), &told.reembedded[2]);

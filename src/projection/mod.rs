@@ -119,7 +119,8 @@ impl Projection {
             let fitted = Some((fitted.kind.as_ref(), &held));
             header.expected = fit::expected(taken, &training, fitted, rest, options, context)?;
         }
-        let wide = assisted.as_ref().map(|assisted| training.widened(assisted.length())).transpose()?.flatten();
+        let wide =
+            assisted.as_ref().map(|assisted| training.widened(assisted.length())).transpose()?.flatten();
         let best = assisted_method.unwrap_or(taken);
         let crossed = crossed::crossed(best, wide.as_ref().unwrap_or(&training), options, context)?;
         let mut trust = None;

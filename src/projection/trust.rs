@@ -49,8 +49,7 @@ impl Trust {
         if n <= K {
             return Ok(None);
         }
-        let reference =
-            matrix::normalised(crossed.pairs.target().view()).mapv(|v| f16::from_f32(v).to_f32());
+        let reference = matrix::normalised(crossed.pairs.target().view()).mapv(|v| f16::from_f32(v).to_f32());
         let predicted = matrix::normalised(crossed.predicted.view());
         let cosines = (&predicted * &reference).sum_axis(Axis(1));
         let features = features(predicted.view(), reference.view(), &cosines, true)?;
@@ -94,11 +93,18 @@ impl Projection {
     /// # Errors
     /// [`Refused`](Kind::Refused) if the projection does not know, [`Mismatch`](Kind::Mismatch) on a wrong dimension.
     pub fn rate(&self, projected: ArrayView2<'_, f32>) -> Result<Rated> {
-        let unknown = || {
+        self.can_rate()?.rate(projected)
+    }
+
+    /// What it knows of how far records can be trusted.
+    ///
+    /// # Errors
+    /// [`Refused`](Kind::Refused) if it knows nothing.
+    pub fn can_rate(&self) -> Result<&Trust> {
+        self.trust.as_ref().ok_or_else(|| {
             Error::new(Kind::Refused, "this projection does not know how far it can be trusted")
                 .hint("it was trained by an earlier release, or on fewer than 60 pairs: train it again")
-        };
-        self.trust.as_ref().ok_or_else(unknown)?.rate(projected)
+        })
     }
 }
 
@@ -150,8 +156,9 @@ mod tests {
         let n = 120;
         let about = noise(n, 3, 5) * 0.3;
         let truth = Array2::from_shape_fn((n, 3), |(i, j)| f32::from(u8::from(i % 2 == j)) + about[(i, j)]);
-        let predicted =
-            Array2::from_shape_fn((n, 3), |(i, j)| truth[(i, j)] + if i % 2 == 1 && j == 2 { 1.0 } else { 0.0 });
+        let predicted = Array2::from_shape_fn((n, 3), |(i, j)| {
+            truth[(i, j)] + if i % 2 == 1 && j == 2 { 1.0 } else { 0.0 }
+        });
         let ids = (0..n).map(|i| i.to_string()).collect();
         let pairs = Pairs::new(ids, truth.clone(), truth.clone()).unwrap();
         Trust::learn(&Crossed { pairs, predicted }).unwrap().unwrap()

@@ -95,6 +95,31 @@ pub fn curves(label: &str, series: &[(usize, &[f64])]) -> Result<String> {
     })
 }
 
+/// Values with their intervals over a quantity, joined by a line.
+pub fn line(label: &str, axes: (&str, &str), points: &[(f64, Estimate)]) -> Result<String> {
+    let known: Vec<(f64, f64, [f64; 2])> = points
+        .iter()
+        .filter_map(|(x, e)| {
+            e.value.map(|value| (*x, value, [e.low.unwrap_or(value), e.high.unwrap_or(value)]))
+        })
+        .collect();
+    let ends = |of: &dyn Fn(&(f64, f64, [f64; 2])) -> f64, from: f64| {
+        known.iter().map(of).fold((from, from), |(low, high), v| (low.min(v), high.max(v)))
+    };
+    let first = known.first().map_or((0.0, 0.0), |point| (point.0, point.1));
+    let x = ends(&|point| point.0, first.0);
+    let (low, high) = (ends(&|point| point.2[0], first.1).0, ends(&|point| point.2[1], first.1).1);
+    drawn(label, |area| {
+        let mut chart = chart(area, range(x.0, x.1), range(low, high), axes, true)?;
+        chart.draw_series(LineSeries::new(known.iter().map(|p| (p.0, p.1)), colour(0).stroke_width(2)))?;
+        for (x, value, [low, high]) in &known {
+            chart.draw_series([PathElement::new([(*x, *low), (*x, *high)], INK.stroke_width(2))])?;
+            chart.draw_series([Circle::new((*x, *value), 4, colour(0).filled())])?;
+        }
+        Ok(())
+    })
+}
+
 /// Points; with `is_diagonal`, both axes have one scale and the line of equality is drawn.
 pub fn scatter(
     label: &str,
@@ -200,6 +225,8 @@ mod tests {
             bars("b", &[one, Estimate::default()]).unwrap(),
             histograms("h", &[]).unwrap(),
             histograms("h", &[(0, &same)]).unwrap(),
+            line("l", ("x", "y"), &[]).unwrap(),
+            line("l", ("x", "y"), &[(2.0, one), (1.0, one), (0.0, Estimate::default())]).unwrap(),
             curves("c", &[(0, &[])]).unwrap(),
             curves("c", &[(9, &[0.5])]).unwrap(),
             scatter("s", ("x", "y"), &[(0, &[])], true).unwrap(),
