@@ -2,13 +2,15 @@
 //! and one sentence of advice. Trains as `train` does and keeps nothing: nothing is written.
 
 mod judge;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Result;
 use crate::measure::{Retention, Ways};
-use crate::training::{self, Request};
+use crate::training::{self, Request, Training};
 
 pub use judge::{CHEAP_PRICE, CHEAP_SECONDS, LEAST, LEAST_LOW, PART, RESCORED};
 
@@ -113,20 +115,26 @@ pub fn advise(
     price_per_million_tokens: Option<f64>,
     context: &Context<'_>,
 ) -> Result<Advice> {
-    let training = training::run(request, context)?;
-    let header = &training.projection.header;
-    let facts = Facts {
-        records: training.basis.records,
-        texts: training.basis.texts,
-        pairs: training.pairs,
-        characters_per_text: training.basis.characters,
-        embed_seconds: training.basis.embed_seconds,
-        project_seconds: training.basis.project_seconds,
-        projected: header.expected_for(training.basis.texts > 0).cloned(),
-        ways: header.ways.clone(),
-        price_per_million_tokens,
-    };
-    let (choices, advised, sentence) = judge::judge(&facts);
-    let (source, target) = (header.source.to_string(), header.target.to_string());
-    Ok(Advice { source, target, facts, choices, advised, sentence, notes: training.notes })
+    Ok(Advice::of(training::run(request, context)?, price_per_million_tokens))
+}
+
+impl Advice {
+    /// What a training run on a collection tells.
+    pub fn of(training: Training, price_per_million_tokens: Option<f64>) -> Self {
+        let header = &training.projection.header;
+        let facts = Facts {
+            records: training.basis.records,
+            texts: training.basis.texts,
+            pairs: training.pairs,
+            characters_per_text: training.basis.characters,
+            embed_seconds: training.basis.embed_seconds,
+            project_seconds: training.basis.project_seconds,
+            projected: header.expected_for(training.basis.texts > 0).cloned(),
+            ways: header.ways.clone(),
+            price_per_million_tokens,
+        };
+        let (choices, advised, sentence) = judge::judge(&facts);
+        let (source, target) = (header.source.to_string(), header.target.to_string());
+        Advice { source, target, facts, choices, advised, sentence, notes: training.notes }
+    }
 }

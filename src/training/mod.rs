@@ -8,7 +8,7 @@ mod recheck;
 mod request;
 mod save;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod words;
