@@ -130,3 +130,48 @@ fn apply_says_of_each_vector_how_far_it_can_be_trusted() {
     assert_eq!((told.len(), told[0].len(), read_npy(&folder.path().join("y.npy")).len()), (30, 2, 30));
     assert!(told.iter().flatten().all(|v| (-1.0..=1.0).contains(v)), "{told:?}");
 }
+
+#[test]
+fn queries_of_ones_own_are_asked_of_every_way() {
+    let folder = scratch();
+    let database = rusqlite::Connection::open(folder.path().join("db/chroma.sqlite3")).unwrap();
+    let sql = "select e.embedding_id, m.string_value from embeddings e join embedding_metadata m on m.id = e.id \
+               where m.key = 'chroma:document' limit 60";
+    let mut query = database.prepare(sql).unwrap();
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let records: Vec<(String, String)> = query.query_map([], row).unwrap().map(Result::unwrap).collect();
+    drop(query);
+    database.close().unwrap();
+    let lines = records.iter().enumerate().map(|(i, (_, text))| {
+        let words: Vec<&str> = text.split_whitespace().take(8).collect();
+        serde_json::json!({ "id": format!("q{i}"), "text": words.join(" ") }).to_string()
+    });
+    std::fs::write(folder.path().join("q.jsonl"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let judged = |of: &dyn Fn(&str) -> String| -> String {
+        records.iter().enumerate().map(|(i, (id, _))| format!("q{i}\t{}\t1\n", of(id))).collect()
+    };
+    std::fs::write(folder.path().join("qrels.tsv"), judged(&str::to_owned)).unwrap();
+    std::fs::write(folder.path().join("other.tsv"), judged(&|id| format!("no {id}"))).unwrap();
+    let advise = |qrels: &str| {
+        let store =
+            ["advise", "--store", "db", "--collection", "tldr", "--target-model", "embedport/static-256"];
+        let more = ["--samples", "300", "--queries", "q.jsonl", "--qrels", qrels, "--quiet"];
+        outcome(program(folder.path()).args(store).args(more).arg("--json"))
+    };
+    let seen = advise("qrels.tsv");
+    assert_eq!(seen.code, 25, "{}", seen.stderr);
+    let advice: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
+    let asked = &advice["asked"];
+    assert_eq!((&asked["queries"], &asked["judged"]), (&60.into(), &60.into()));
+    assert_eq!(asked["records"], 120, "the judged records and 60 held-out pairs");
+    let answers = asked["answers"].as_array().unwrap();
+    let ways: Vec<&str> = answers.iter().map(|a| a["way"].as_str().unwrap()).collect();
+    assert_eq!(ways, ["project", "reembed"], "the source model is not here");
+    let of = |way: usize, name: &str| answers[way][name]["value"].as_f64().unwrap();
+    assert_eq!((of(1, "kept"), of(1, "lacking")), (1.0, 0.0));
+    assert!((of(1, "ndcg") - of(0, "ndcg") - of(0, "lacking")).abs() < 1e-3, "{asked}");
+    assert!(of(1, "ndcg") > 0.5 && of(0, "ndcg") > 0.2, "{asked}");
+    let other = advise("other.tsv");
+    assert_eq!(other.code, 4, "{}", other.stderr);
+    assert!(other.stderr.contains("has none of the judged records"), "{}", other.stderr);
+}

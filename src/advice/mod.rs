@@ -1,6 +1,7 @@
 //! What to do with a collection whose embedding model is to change: each way with what it keeps, its time and its price,
 //! and one sentence of advice. Trains as `train` does and keeps nothing: nothing is written.
 
+mod asked;
 mod judge;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::measure::{Retention, Ways};
 use crate::training::{self, Request, Training};
 
+pub use asked::{Answer, Asked, Questions};
 pub use judge::{CHEAP_PRICE, CHEAP_SECONDS, LEAST, LEAST_LOW, PART, RESCORED};
 
 /// Characters that a token stands for where nothing better is known.
@@ -90,6 +92,9 @@ pub struct Advice {
     pub advised: Way,
     /// The advice in a sentence.
     pub sentence: String,
+    /// What the user's queries found, if there were some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
 }
@@ -106,21 +111,35 @@ impl Advice {
     }
 }
 
-/// Trains as `request` says, without saving anything, and judges.
+/// Trains as `request` says, without saving anything, and judges. With `questions` these are asked too; their judged records
+/// are not trained on.
 ///
 /// # Errors
-/// Those of [`training::run`].
+/// Those of [`training::run`], of the files of questions and of the models that embed them.
 pub fn advise(
     request: &Request,
     price_per_million_tokens: Option<f64>,
+    questions: Option<&Questions>,
     context: &Context<'_>,
 ) -> Result<Advice> {
-    Ok(Advice::of(training::run(request, context)?, price_per_million_tokens))
+    let Some(questions) = questions else {
+        return Ok(Advice::of(&training::run(request, context)?, price_per_million_tokens));
+    };
+    let chosen = asked::Chosen::read(questions, context)?;
+    let mut request = request.clone();
+    request.options.leave_out.extend(chosen.records.iter().cloned());
+    let training = training::run(&request, context)?;
+    let mut advice = Advice::of(&training, price_per_million_tokens);
+    match asked::ask(&chosen, &request, &training.projection, context)? {
+        Ok(asked) => advice.asked = Some(asked),
+        Err(why_not) => advice.notes.push(why_not),
+    }
+    Ok(advice)
 }
 
 impl Advice {
     /// What a training run on a collection tells.
-    pub fn of(training: Training, price_per_million_tokens: Option<f64>) -> Self {
+    pub fn of(training: &Training, price_per_million_tokens: Option<f64>) -> Self {
         let header = &training.projection.header;
         let facts = Facts {
             records: training.basis.records,
@@ -135,6 +154,15 @@ impl Advice {
         };
         let (choices, advised, sentence) = judge::judge(&facts);
         let (source, target) = (header.source.to_string(), header.target.to_string());
-        Advice { source, target, facts, choices, advised, sentence, notes: training.notes }
+        Advice {
+            source,
+            target,
+            facts,
+            choices,
+            advised,
+            sentence,
+            asked: None,
+            notes: training.notes.clone(),
+        }
     }
 }

@@ -68,7 +68,7 @@ fn told(of_words: bool) -> Advice {
     let declared = Declared { space: Some(poor.space.clone()), ..Declared::default() };
     let source = Source::Collection { store: &shelf, collection: &shelf.collection, declared };
     let options = TrainOptions { samples: 600, words: Some(0), ..TrainOptions::default() };
-    Advice::of(train(source, &Side::Model(target.as_ref()), &options, &context()).unwrap(), None)
+    Advice::of(&train(source, &Side::Model(target.as_ref()), &options, &context()).unwrap(), None)
 }
 
 #[test]

@@ -31,6 +31,12 @@ pub struct Advise {
     /// Price of a million tokens of the target model, in any currency
     #[arg(long, value_name = "PRICE", value_parser = price)]
     pub price_per_million_tokens: Option<f64>,
+    /// Your own queries, texts as for `evaluate` (.jsonl with `id` and `text`), asked of every way that can be made now
+    #[arg(long, value_name = "FILE", requires = "qrels")]
+    pub queries: Option<PathBuf>,
+    /// Judgements of these queries, as for `evaluate`: query id, record id, grade, with tabs between
+    #[arg(long, value_name = "FILE", requires = "queries")]
+    pub qrels: Option<PathBuf>,
     /// Write a report with plots to this file: one .html file that needs no network, without vectors, ids and texts
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

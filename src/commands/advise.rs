@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use embedport::advice;
+use embedport::advice::{self, Questions};
 use embedport::context::Context;
 use embedport::embed::ModelSpec;
 use embedport::error::{Error, Kind, Result};
@@ -15,7 +15,10 @@ use crate::output::{Advised, Output};
 
 pub fn run(args: Advise, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     args.html.as_deref().map_or(Ok(()), super::is_html)?;
-    let advice = advice::advise(&request(&args)?, args.price_per_million_tokens, context)?;
+    let questions = args.queries.clone().zip(args.qrels.clone());
+    let questions = questions.map(|(queries, judgements)| Questions { queries, judgements });
+    let advice =
+        advice::advise(&request(&args)?, args.price_per_million_tokens, questions.as_ref(), context)?;
     let advised = Advised { advice, report: args.html };
     if let Some(path) = &advised.report {
         files::write(path, advised.html(&context.timestamp())?.as_bytes())?;

@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 use std::path::PathBuf;
 
-use embedport::advice::{Advice, CHARACTERS_PER_TOKEN, Choice, PART, RESCORED, Way};
+use embedport::advice::{Advice, Asked, CHARACTERS_PER_TOKEN, Choice, PART, RESCORED, Way};
 use embedport::measure::{Estimate, Ways};
 use serde::Serialize;
 
@@ -105,11 +105,41 @@ pub fn facts(advice: &Advice) -> Vec<String> {
         facts.push(format!("re-scoring the first hits: {}", joined(&ways.rescored, hits)));
         facts.push(among(ways));
     }
+    facts.extend(advice.asked.as_ref().map(of_queries));
     facts
 }
 
 fn joined<T>(told: &[T], words: impl Fn(&T) -> String) -> String {
     told.iter().map(words).collect::<Vec<String>>().join(", ")
+}
+
+/// What the user's queries found.
+fn of_queries(asked: &Asked) -> String {
+    let answers = asked.answers.iter().map(|answer| {
+        let way = match answer.way {
+            Way::LeaveAlone => "left alone",
+            Way::Reembed => "re-embedded",
+            _ => "projected",
+        };
+        let of = |e: &Estimate, digits: fn(f64) -> String| match (e.value, e.low, e.high) {
+            (Some(value), Some(low), Some(high)) => {
+                format!("{} ({} to {})", digits(value), digits(low), digits(high))
+            }
+            (value, ..) => number(value),
+        };
+        let share = of(&answer.ndcg, |v| format!("{v:.3}"));
+        match answer.way {
+            Way::Reembed => format!("{way} {share}"),
+            _ => format!("{way} {share}, {} less", of(&answer.lacking, |v| format!("{v:+.3}"))),
+        }
+    });
+    format!(
+        "nDCG@10 of {} queries among {} records ({} judged, the others held-out pairs; fewer compete than in the collection): {}",
+        asked.queries,
+        asked.records,
+        asked.judged,
+        answers.collect::<Vec<String>>().join("; ")
+    )
 }
 
 /// Like with like: what was measured among the same pairs.

@@ -155,7 +155,7 @@ fn hostile_files_are_refused() {
         let error = refused(&bytes);
         assert_eq!(error.kind(), error::Kind::Damaged, "{what}: {error}");
     };
-    let newer = refused(&file(&with("/format", 3.into()), &good()));
+    let newer = refused(&file(&with("/format", 4.into()), &good()));
     assert_eq!(newer.kind(), error::Kind::Unsupported);
     damaged("format 0", file(&with("/format", 0.into()), &good()));
     damaged("unknown kind", file(&with("/kind", "magic".into()), &good()));

@@ -13,6 +13,8 @@ pub(crate) mod testing;
 mod tests;
 mod words;
 
+use std::collections::BTreeSet;
+
 use ndarray::Array2;
 use serde::Serialize;
 
@@ -136,6 +138,8 @@ pub struct TrainOptions {
     pub name: Option<String>,
     /// Train even if the stored vectors are not those of the declared source model.
     pub accept_mismatch: bool,
+    /// Records of a collection that are not drawn: others will judge the projection by them.
+    pub leave_out: BTreeSet<String>,
 }
 
 impl Default for TrainOptions {
@@ -148,6 +152,7 @@ impl Default for TrainOptions {
             fit: FitOptions::default(),
             name: None,
             accept_mismatch: false,
+            leave_out: BTreeSet::new(),
         }
     }
 }

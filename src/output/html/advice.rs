@@ -101,6 +101,7 @@ mod tests {
             choices: vec![choice],
             advised: Way::Project,
             sentence: "project: <it>".into(),
+            asked: None,
             notes: vec!["a note".into()],
         };
         let report = advice(&given, "now").unwrap();
