@@ -37,8 +37,8 @@ pub(in crate::projection) fn crossed(
     }
     let method = method(name)?;
     let parts = match n {
-        ..=1500 => 5,
-        ..=3000 => 3,
+        0..=1500 => 5,
+        1501..=3000 => 3,
         _ => 2,
     };
     let order = random::shuffled(n, context.seed ^ 0x6372_6f73);
