@@ -97,24 +97,27 @@ pub fn curves(label: &str, series: &[(usize, &[f64])]) -> Result<String> {
 
 /// Values with their intervals over a quantity, joined by a line.
 pub fn line(label: &str, axes: (&str, &str), points: &[(f64, Estimate)]) -> Result<String> {
-    let known: Vec<(f64, f64, [f64; 2])> = points
-        .iter()
-        .filter_map(|(x, e)| {
-            e.value.map(|value| (*x, value, [e.low.unwrap_or(value), e.high.unwrap_or(value)]))
-        })
-        .collect();
-    let ends = |of: &dyn Fn(&(f64, f64, [f64; 2])) -> f64, from: f64| {
-        known.iter().map(of).fold((from, from), |(low, high), v| (low.min(v), high.max(v)))
+    struct Point {
+        x: f64,
+        value: f64,
+        low: f64,
+        high: f64,
+    }
+    let point = |(x, e): &(f64, Estimate)| {
+        let value = e.value?;
+        Some(Point { x: *x, value, low: e.low.unwrap_or(value), high: e.high.unwrap_or(value) })
     };
-    let first = known.first().map_or((0.0, 0.0), |point| (point.0, point.1));
-    let x = ends(&|point| point.0, first.0);
-    let (low, high) = (ends(&|point| point.2[0], first.1).0, ends(&|point| point.2[1], first.1).1);
+    let known: Vec<Point> = points.iter().filter_map(point).collect();
+    let least = |of: fn(&Point) -> f64| known.iter().map(of).fold(f64::MAX, f64::min);
+    let most = |of: fn(&Point) -> f64| known.iter().map(of).fold(f64::MIN, f64::max);
+    let (x, low, high) = ((least(|p| p.x), most(|p| p.x)), least(|p| p.low), most(|p| p.high));
     drawn(label, |area| {
         let mut chart = chart(area, range(x.0, x.1), range(low, high), axes, true)?;
-        chart.draw_series(LineSeries::new(known.iter().map(|p| (p.0, p.1)), colour(0).stroke_width(2)))?;
-        for (x, value, [low, high]) in &known {
-            chart.draw_series([PathElement::new([(*x, *low), (*x, *high)], INK.stroke_width(2))])?;
-            chart.draw_series([Circle::new((*x, *value), 4, colour(0).filled())])?;
+        chart
+            .draw_series(LineSeries::new(known.iter().map(|p| (p.x, p.value)), colour(0).stroke_width(2)))?;
+        for p in &known {
+            chart.draw_series([PathElement::new([(p.x, p.low), (p.x, p.high)], INK.stroke_width(2))])?;
+            chart.draw_series([Circle::new((p.x, p.value), 4, colour(0).filled())])?;
         }
         Ok(())
     })
