@@ -151,7 +151,7 @@ fn advice(facts: &Facts) -> (Way, String) {
     let (value, low, high) = (told.value, told.low, told.high);
     if value < LEAST || low < LEAST_LOW {
         return not(format!(
-            "projected vectors would give {value:.2} ({low:.2} to {high:.2}) of the native top 10; {LEAST:.2} is the least, \
+            "projected vectors would give {value:.3} ({low:.3} to {high:.3}) of the native top 10; {LEAST:.2} is the least, \
              and {LEAST_LOW:.2} at the lower end"
         ));
     }

@@ -77,7 +77,7 @@ fn counts_of_words_in_few_bins_are_not_projected() {
     assert_eq!((advice.exit_code(), advice.advised), (25, Way::Reembed), "{}", advice.sentence);
     let projected = advice.facts.projected.as_ref().unwrap();
     assert!(projected.value < LEAST && projected.low < projected.value, "{projected:?}");
-    let figures = format!("{:.2} ({:.2} to {:.2})", projected.value, projected.low, projected.high);
+    let figures = format!("{:.3} ({:.3} to {:.3})", projected.value, projected.low, projected.high);
     assert!(advice.sentence.starts_with("do not project, re-embed: projected vectors would give"));
     assert!(advice.sentence.contains(&figures), "{}", advice.sentence);
     let part = &advice.choices[2];

@@ -63,7 +63,10 @@ fn time_and_price_by_hand() {
 fn where_projecting_loses_it_is_not_advised() {
     let (_, advised, sentence) = judge(&facts(0.2, 0.1));
     assert_eq!(advised, Way::Reembed);
-    assert!(sentence.contains("0.20 (0.15 to 0.25) of the native top 10; 0.35 is the least"), "{sentence}");
+    assert!(
+        sentence.contains("0.200 (0.150 to 0.250) of the native top 10; 0.35 is the least"),
+        "{sentence}"
+    );
     let (_, advised, sentence) = judge(&facts(0.4, 0.45));
     assert_eq!(advised, Way::Reembed);
     assert!(sentence.contains("the source vectors give 0.45 (0.43 to 0.47) as they are"), "{sentence}");
