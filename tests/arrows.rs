@@ -51,7 +51,22 @@ const ARROWS: &[(&str, &[&str])] = &[
             "platform",
         ],
     ),
-    ("advice", &["error", "context", "measure", "training"]),
+    (
+        "advice",
+        &[
+            "error",
+            "space",
+            "context",
+            "random",
+            "measure",
+            "embed",
+            "identification",
+            "projection",
+            "store",
+            "texts",
+            "training",
+        ],
+    ),
     (
         "migration",
         &[

@@ -329,38 +329,3 @@ fn a_threshold_is_translated_as_far_as_scores_were_measured() {
     let arguments = ["registry", "show", PROJECTION, "--threshold", "0.4"];
     embedport(folder.path(), &arguments).fails(8, "no scores were measured when it was trained");
 }
-
-#[test]
-fn advice_names_every_way_and_leaves_the_store_as_it_was() {
-    let folder = scratch();
-    let read = || std::fs::read(folder.path().join("db/chroma.sqlite3")).unwrap();
-    let before = read();
-    let advise =
-        ["advise", "--store", "db", "--collection", "tldr", "--target-model", "embedport/static-256"];
-    let more = ["--samples", "600", "--price-per-million-tokens", "0.02", "--quiet"];
-    let seen = outcome(program(folder.path()).args(advise).args(more).arg("--json"));
-    assert_eq!(seen.code, 0, "{}", seen.stderr);
-    let advice: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
-    assert_eq!(advice["advised"], "project");
-    let ways: Vec<&str> =
-        advice["choices"].as_array().unwrap().iter().map(|c| c["way"].as_str().unwrap()).collect();
-    let wanted = ["leave_alone", "project", "project_and_reembed_worst", "project_and_rescore", "reembed"];
-    assert_eq!(ways, wanted);
-    let projected = &advice["choices"][1];
-    let figure = |name: &str| projected[name].as_f64().unwrap();
-    assert!(0.2 < figure("low") && figure("low") < figure("overlap") && figure("overlap") < figure("high"));
-    assert!(figure("high") < 0.95, "{projected}");
-    assert_eq!(advice["facts"]["projected"]["records"], 2000);
-    let reembed = &advice["choices"][4];
-    assert_eq!(reembed["overlap"], 1.0);
-    assert!(reembed["price"].as_f64().unwrap() > 0.0 && reembed["seconds"].as_f64().unwrap() > 0.0);
-
-    // Few pairs measure nothing, so that nothing speaks for projecting.
-    let seen = outcome(program(folder.path()).args(advise).args(["--samples", "60", "--quiet"]));
-    assert_eq!(seen.code, 25, "{}", seen.stderr);
-    assert!(seen.stdout.contains("advice: do not project, re-embed"), "{}", seen.stdout);
-    assert!(seen.stdout.contains("not measured"), "{}", seen.stdout);
-    assert_eq!(read(), before);
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left, ["db"], "nothing is written");
-}

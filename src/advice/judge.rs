@@ -1,164 +1,196 @@
 //! From facts to advice: no input, no output, no model.
 
 use super::{CHARACTERS_PER_TOKEN, Choice, Facts, Way};
+use crate::measure::Foretold;
 
-/// Projecting is not advised if even the upper end of what it is expected to keep lies below this share.
-pub const LOWEST: f64 = 0.30;
+/// Projecting is not advised if less than this share of the native top 10 is expected,
+pub const LEAST: f64 = 0.35;
+/// or if the lower end of the interval lies below this one.
+pub const LEAST_LOW: f64 = 0.25;
+/// Re-embedding is advised, whatever projecting keeps, if it takes no more seconds than this, where that was measured,
+pub const CHEAP_SECONDS: f64 = 600.0;
+/// and costs no more than this, where a price was given; one of both has to be known.
+pub const CHEAP_PRICE: f64 = 1.0;
+/// Part of the records that the way which re-embeds a part stands for.
+pub const PART: f64 = 0.3;
+/// First hits that the way which re-scores stands for.
+pub const RESCORED: usize = 100;
 
 /// Every way with its figures, the one that is advised, and why.
 pub(super) fn judge(facts: &Facts) -> (Vec<Choice>, Way, String) {
-    let records = facts.records as f64;
-    let tokens = facts.characters_per_text.map(|c| c * records / CHARACTERS_PER_TOKEN);
-    let price = facts.price_per_million_tokens.zip(tokens).map(|(price, tokens)| price * tokens / 1e6);
-    let reembed_seconds = facts.embed_seconds.map(|s| s * records);
-    let nothing = |way, basis: String| Choice {
-        way,
-        overlap: None,
-        low: None,
-        high: None,
-        seconds: None,
-        price: None,
-        basis,
-    };
-    let alone = Choice {
-        overlap: facts.alone.map(|a| a.0),
-        low: facts.alone.map(|a| a.1),
-        high: facts.alone.map(|a| a.2),
-        seconds: Some(0.0),
-        price: facts.price_per_million_tokens.map(|_| 0.0),
-        ..nothing(
-            Way::LeaveAlone,
-            match facts.alone {
-                Some(_) => format!("measured among {} pairs, not in the whole collection", facts.pairs),
-                None => "not measured: too few pairs".into(),
-            },
-        )
-    };
-    let projected = facts.projected.as_ref();
-    let project = Choice {
-        overlap: projected.map(|r| r.value),
-        low: projected.map(|r| r.low),
-        high: projected.map(|r| r.high),
-        seconds: facts.project_seconds.map(|s| s * records),
-        price: facts.price_per_million_tokens.map(|_| 0.0),
-        ..nothing(
-            Way::Project,
-            match projected {
-                Some(r) => format!("expected in the collection of {} records", r.records),
-                None => "not measured: too few pairs or records".into(),
-            },
-        )
-    };
-    let reembed = Choice {
-        overlap: (facts.texts >= facts.records).then_some(1.0),
-        seconds: reembed_seconds,
-        price,
-        ..nothing(
-            Way::Reembed,
-            match facts.records.saturating_sub(facts.texts) {
-                0 => "all of it, by definition".into(),
-                missing => format!("not possible for {missing} records without text"),
-            },
-        )
-    };
-    let (advised, sentence) = advice(facts, &project, &reembed);
-    let choices = vec![
-        alone,
-        project,
-        nothing(Way::ProjectAndReembedWorst, "not measured".into()),
-        nothing(Way::ProjectAndRescore, "not measured".into()),
-        reembed,
-    ];
+    let choices = vec![alone(facts), project(facts), part(facts), rescore(facts), reembed(facts)];
+    let (advised, sentence) = advice(facts);
     (choices, advised, sentence)
 }
 
-fn advice(facts: &Facts, project: &Choice, reembed: &Choice) -> (Way, String) {
-    let instead = match reembed.overlap {
-        Some(_) => (Way::Reembed, "re-embed"),
-        None => (Way::LeaveAlone, "leave the collection alone: it cannot be re-embedded without its texts"),
+fn choice(way: Way, told: Option<Foretold>, basis: String) -> Choice {
+    let (overlap, low, high) = (told.map(|t| t.value), told.map(|t| t.low), told.map(|t| t.high));
+    Choice { way, overlap, low, high, seconds: None, price: None, basis }
+}
+
+fn alone(facts: &Facts) -> Choice {
+    let told = facts.ways.as_ref().map(|ways| ways.alone);
+    let basis = match &facts.ways {
+        Some(ways) => {
+            format!("measured among {} pairs; the source model embeds the queries", ways.among_pairs.pairs)
+        }
+        None => TOO_FEW.into(),
     };
-    let (Some(value), Some(high)) = (project.overlap, project.high) else {
-        let why = "what projecting would keep could not be measured";
-        return (instead.0, format!("do not project, {}: {why}", instead.1));
-    };
-    if high < LOWEST {
-        let why = format!(
-            "projected vectors would give {value:.2} of the native top 10, at best {high:.2}; {LOWEST:.2} is the least"
-        );
-        return (instead.0, format!("do not project, {}: {why}", instead.1));
+    Choice {
+        seconds: Some(0.0),
+        price: facts.price_per_million_tokens.map(|_| 0.0),
+        ..choice(Way::LeaveAlone, told, basis)
     }
-    if let Some((alone, ..)) = facts.alone.filter(|(alone, ..)| *alone >= value) {
-        let why = format!(
-            "projected vectors would give {value:.2} of the native top 10, the source vectors give {alone:.2} as they are"
-        );
-        return (instead.0, format!("do not project, {}: {why}", instead.1));
+}
+
+fn project(facts: &Facts) -> Choice {
+    let told = facts.projected.as_ref();
+    let share = told.map(|told| Foretold { value: told.value, low: told.low, high: told.high });
+    Choice {
+        seconds: facts.projecting(),
+        price: facts.price_per_million_tokens.map(|_| 0.0),
+        ..choice(Way::Project, share, told.map_or_else(|| TOO_FEW.into(), |_| expected(facts)))
     }
-    let rest = match reembed.overlap {
-        Some(_) => "; re-embed where that is too little",
-        None => "",
+}
+
+fn part(facts: &Facts) -> Choice {
+    let told = facts.ways.as_ref().and_then(|ways| ways.reembedding(PART)).map(|told| told.share);
+    let percent = PART * 100.0;
+    let basis = match (missing(facts), told) {
+        (0, Some(_)) => format!("{}; the most crowded {percent:.0} %", expected(facts)),
+        (0, None) => TOO_FEW.into(),
+        (missing, _) => without_texts(missing),
     };
-    (Way::Project, format!("project: {value:.2} of the native top 10 are kept, at best {high:.2}{rest}"))
+    let told = told.filter(|_| missing(facts) == 0);
+    Choice {
+        seconds: facts.projecting().zip(facts.embedding()).map(|(all, again)| all + PART * again),
+        price: facts.price().map(|price| PART * price),
+        ..choice(Way::ProjectAndReembedWorst, told, basis)
+    }
+}
+
+fn rescore(facts: &Facts) -> Choice {
+    let told = facts.ways.as_ref().and_then(|ways| ways.rescoring(RESCORED)).map(|told| told.share);
+    let basis = match (missing(facts), told) {
+        (0, Some(_)) => format!("{}; {RESCORED} texts are embedded for a query", expected(facts)),
+        (0, None) => TOO_FEW.into(),
+        (missing, _) => without_texts(missing),
+    };
+    let told = told.filter(|_| missing(facts) == 0);
+    Choice {
+        seconds: facts.projecting(),
+        price: facts.price_per_million_tokens.map(|_| 0.0),
+        ..choice(Way::ProjectAndRescore, told, basis)
+    }
+}
+
+fn reembed(facts: &Facts) -> Choice {
+    let (overlap, basis) = match missing(facts) {
+        0 => (Some(1.0), "all of it, by definition".into()),
+        missing => (None, without_texts(missing)),
+    };
+    let (seconds, price) = (facts.embedding(), facts.price());
+    Choice { overlap, seconds, price, ..choice(Way::Reembed, None, basis) }
+}
+
+const TOO_FEW: &str = "not measured: too few pairs or records";
+
+fn expected(facts: &Facts) -> String {
+    format!("expected in the collection of {} records", facts.records)
+}
+
+fn without_texts(missing: u64) -> String {
+    format!("not possible for {missing} records without text")
+}
+
+fn missing(facts: &Facts) -> u64 {
+    facts.records.saturating_sub(facts.texts)
+}
+
+impl Facts {
+    /// Seconds to project the whole collection.
+    fn projecting(&self) -> Option<f64> {
+        self.project_seconds.map(|seconds| seconds * self.records as f64)
+    }
+
+    /// Seconds to embed the whole collection.
+    fn embedding(&self) -> Option<f64> {
+        self.embed_seconds.map(|seconds| seconds * self.records as f64)
+    }
+
+    /// Price of the whole collection.
+    fn price(&self) -> Option<f64> {
+        let tokens = self.characters_per_text? * self.records as f64 / CHARACTERS_PER_TOKEN;
+        self.price_per_million_tokens.map(|price| price * tokens / 1e6)
+    }
+
+    /// What re-embedding everything takes, in words, if that is possible and cheap. What was neither timed nor priced is not
+    /// known to be.
+    fn cheap(&self) -> Option<String> {
+        let (seconds, price) = (self.embedding(), self.price());
+        let is_priced = self.price_per_million_tokens.is_some();
+        let cheap = seconds.is_none_or(|seconds| seconds <= CHEAP_SECONDS)
+            && (!is_priced || price.is_some_and(|price| price <= CHEAP_PRICE))
+            && (is_priced || seconds.is_some())
+            && missing(self) == 0;
+        let price = price.map(|price| format!("a price of {price:.2}"));
+        let words: Vec<String> = seconds.map(time).into_iter().chain(price).collect();
+        cheap.then(|| words.join(" and "))
+    }
+}
+
+fn advice(facts: &Facts) -> (Way, String) {
+    let instead = match missing(facts) {
+        0 => (Way::Reembed, "re-embed"),
+        _ => (Way::LeaveAlone, "leave the collection alone: it cannot be re-embedded without its texts"),
+    };
+    let not = |why: String| (instead.0, format!("do not project, {}: {why}", instead.1));
+    let Some(told) = &facts.projected else {
+        return not("what projecting would keep could not be measured".into());
+    };
+    let (value, low, high) = (told.value, told.low, told.high);
+    if value < LEAST || low < LEAST_LOW {
+        return not(format!(
+            "projected vectors would give {value:.3} ({low:.3} to {high:.3}) of the native top 10; {LEAST:.2} is the least, \
+             and {LEAST_LOW:.2} at the lower end"
+        ));
+    }
+    if let Some(ways) = facts.ways.as_ref().filter(|ways| ways.alone.value >= value) {
+        let alone = ways.alone;
+        return not(format!(
+            "projected vectors would give {value:.2} ({low:.2} to {high:.2}) of the native top 10, the source vectors give \
+             {:.2} ({:.2} to {:.2}) as they are",
+            alone.value, alone.low, alone.high
+        ));
+    }
+    if let Some(cost) = facts.cheap() {
+        return (
+            Way::Reembed,
+            format!(
+                "re-embed: that takes {cost} for all of it, and projecting gives {value:.2} ({low:.2} to {high:.2}) of the \
+                 native top 10"
+            ),
+        );
+    }
+    let rest = match instead.0 {
+        Way::Reembed => "; re-embed where that is too little",
+        _ => "",
+    };
+    (
+        Way::Project,
+        format!(
+            "project: {value:.2} ({low:.2} to {high:.2}) of the native top 10 are expected to stay{rest}"
+        ),
+    )
+}
+
+fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.5 => "a second".into(),
+        s if s < 90.0 => format!("{s:.0} seconds"),
+        s => format!("{:.0} minutes", s / 60.0),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::Retention;
-
-    fn facts(value: f64, alone: f64) -> Facts {
-        let (low, high) = (value - 0.05, value + 0.05);
-        Facts {
-            records: 1_000_000,
-            texts: 1_000_000,
-            pairs: 2000,
-            characters_per_text: Some(400.0),
-            embed_seconds: Some(0.01),
-            project_seconds: Some(1e-5),
-            alone: Some((alone, alone - 0.02, alone + 0.02)),
-            projected: Some(Retention { value, low, high, records: 1_000_000, curve: vec![] }),
-            price_per_million_tokens: Some(0.1),
-        }
-    }
-
-    #[test]
-    fn time_and_price_by_hand() {
-        let (choices, advised, sentence) = judge(&facts(0.45, 0.3));
-        assert_eq!(advised, Way::Project);
-        assert!(sentence.starts_with("project: 0.45 of the native top 10"), "{sentence}");
-        let at = |way| choices.iter().find(|c| c.way == way).unwrap();
-        assert!((at(Way::Project).seconds.unwrap() - 10.0).abs() < 1e-9);
-        assert_eq!(at(Way::Project).price, Some(0.0));
-        assert!((at(Way::Reembed).seconds.unwrap() - 10_000.0).abs() < 1e-6);
-        // 400 characters are 100 tokens; a hundred million tokens at 0.1 a million.
-        assert!((at(Way::Reembed).price.unwrap() - 10.0).abs() < 1e-9);
-        assert_eq!(at(Way::Reembed).overlap, Some(1.0));
-        for way in [Way::ProjectAndReembedWorst, Way::ProjectAndRescore] {
-            assert_eq!((at(way).overlap, at(way).basis.as_str()), (None, "not measured"));
-        }
-    }
-
-    #[test]
-    fn where_projecting_loses_it_is_not_advised() {
-        let (_, advised, sentence) = judge(&facts(0.2, 0.1));
-        assert_eq!(advised, Way::Reembed);
-        assert!(
-            sentence.contains("0.20 of the native top 10, at best 0.25; 0.30 is the least"),
-            "{sentence}"
-        );
-        let (_, advised, sentence) = judge(&facts(0.4, 0.45));
-        assert_eq!(advised, Way::Reembed);
-        assert!(sentence.contains("the source vectors give 0.45 as they are"), "{sentence}");
-    }
-
-    #[test]
-    fn without_texts_or_figures_the_collection_is_left_alone() {
-        let (choices, advised, sentence) = judge(&Facts { texts: 999_999, ..facts(0.2, 0.1) });
-        assert_eq!(advised, Way::LeaveAlone);
-        assert!(sentence.contains("cannot be re-embedded"), "{sentence}");
-        assert_eq!(choices[4].basis, "not possible for 1 records without text");
-        let (choices, advised, sentence) = judge(&Facts { projected: None, ..facts(0.2, 0.1) });
-        assert_eq!(advised, Way::Reembed);
-        assert!(sentence.contains("could not be measured"), "{sentence}");
-        assert_eq!(choices[1].overlap, None);
-    }
-}
+mod tests;

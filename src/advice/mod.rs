@@ -1,16 +1,20 @@
 //! What to do with a collection whose embedding model is to change: each way with what it keeps, its time and its price,
 //! and one sentence of advice. Trains as `train` does and keeps nothing: nothing is written.
 
+mod asked;
 mod judge;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::measure::Retention;
-use crate::training::{self, Request};
+use crate::measure::{Retention, Ways};
+use crate::training::{self, Request, Training};
 
-pub use judge::LOWEST;
+pub use asked::{Answer, Asked, Questions};
+pub use judge::{CHEAP_PRICE, CHEAP_SECONDS, LEAST, LEAST_LOW, PART, RESCORED};
 
 /// Characters that a token stands for where nothing better is known.
 pub const CHARACTERS_PER_TOKEN: f64 = 4.0;
@@ -23,9 +27,9 @@ pub enum Way {
     LeaveAlone,
     /// Project every vector.
     Project,
-    /// Project, then re-embed the records whose projection is least trusted.
+    /// Project, then re-embed the records that lie most crowded, [`PART`] of them.
     ProjectAndReembedWorst,
-    /// Project, and order the first hits of every query by true vectors.
+    /// Project, and order the first [`RESCORED`] hits of every query by true vectors.
     ProjectAndRescore,
     /// Embed every text with the target model.
     Reembed,
@@ -65,10 +69,10 @@ pub struct Facts {
     pub embed_seconds: Option<f64>,
     /// Seconds that the projection takes for a vector.
     pub project_seconds: Option<f64>,
-    /// Share of the 10 nearest among the pairs that the source vectors give, with the ends of its 90 % interval.
-    pub alone: Option<(f64, f64, f64)>,
     /// What projecting is expected to keep.
     pub projected: Option<Retention>,
+    /// What was measured among the pairs, and what the other ways are expected to give.
+    pub ways: Option<Ways>,
     /// Price of a million tokens, if one was given.
     pub price_per_million_tokens: Option<f64>,
 }
@@ -88,6 +92,9 @@ pub struct Advice {
     pub advised: Way,
     /// The advice in a sentence.
     pub sentence: String,
+    /// What the user's queries found, if there were some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
 }
@@ -104,29 +111,58 @@ impl Advice {
     }
 }
 
-/// Trains as `request` says, without saving anything, and judges.
+/// Trains as `request` says, without saving anything, and judges. With `questions` these are asked too; their judged records
+/// are not trained on.
 ///
 /// # Errors
-/// Those of [`training::run`].
+/// Those of [`training::run`], of the files of questions and of the models that embed them.
 pub fn advise(
     request: &Request,
     price_per_million_tokens: Option<f64>,
+    questions: Option<&Questions>,
     context: &Context<'_>,
 ) -> Result<Advice> {
-    let training = training::run(request, context)?;
-    let header = &training.projection.header;
-    let facts = Facts {
-        records: training.basis.records,
-        texts: training.basis.texts,
-        pairs: training.pairs,
-        characters_per_text: training.basis.characters,
-        embed_seconds: training.basis.embed_seconds,
-        project_seconds: training.basis.project_seconds,
-        alone: training.basis.alone,
-        projected: header.expected_for(training.basis.texts > 0).cloned(),
-        price_per_million_tokens,
+    let Some(questions) = questions else {
+        return Ok(Advice::of(&training::run(request, context)?, price_per_million_tokens));
     };
-    let (choices, advised, sentence) = judge::judge(&facts);
-    let (source, target) = (header.source.to_string(), header.target.to_string());
-    Ok(Advice { source, target, facts, choices, advised, sentence, notes: training.notes })
+    let chosen = asked::Chosen::read(questions, context)?;
+    let mut request = request.clone();
+    request.options.leave_out.extend(chosen.records.iter().cloned());
+    let training = training::run(&request, context)?;
+    let mut advice = Advice::of(&training, price_per_million_tokens);
+    match asked::ask(&chosen, &request, &training.projection, context)? {
+        Ok(asked) => advice.asked = Some(asked),
+        Err(why_not) => advice.notes.push(why_not),
+    }
+    Ok(advice)
+}
+
+impl Advice {
+    /// What a training run on a collection tells.
+    pub fn of(training: &Training, price_per_million_tokens: Option<f64>) -> Self {
+        let header = &training.projection.header;
+        let facts = Facts {
+            records: training.basis.records,
+            texts: training.basis.texts,
+            pairs: training.pairs,
+            characters_per_text: training.basis.characters,
+            embed_seconds: training.basis.embed_seconds,
+            project_seconds: training.basis.project_seconds,
+            projected: header.expected_for(training.basis.texts > 0).cloned(),
+            ways: header.ways.clone(),
+            price_per_million_tokens,
+        };
+        let (choices, advised, sentence) = judge::judge(&facts);
+        let (source, target) = (header.source.to_string(), header.target.to_string());
+        Advice {
+            source,
+            target,
+            facts,
+            choices,
+            advised,
+            sentence,
+            asked: None,
+            notes: training.notes.clone(),
+        }
+    }
 }

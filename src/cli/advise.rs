@@ -1,5 +1,7 @@
 //! Arguments of `advise`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{DeviceChoice, StoreCollection};
@@ -29,6 +31,15 @@ pub struct Advise {
     /// Price of a million tokens of the target model, in any currency
     #[arg(long, value_name = "PRICE", value_parser = price)]
     pub price_per_million_tokens: Option<f64>,
+    /// Your own queries, texts as for `evaluate` (.jsonl with `id` and `text`), asked of every way that can be made now
+    #[arg(long, value_name = "FILE", requires = "qrels")]
+    pub queries: Option<PathBuf>,
+    /// Judgements of these queries, as for `evaluate`: query id, record id, grade, with tabs between
+    #[arg(long, value_name = "FILE", requires = "queries")]
+    pub qrels: Option<PathBuf>,
+    /// Write a report with plots to this file: one .html file that needs no network, without vectors, ids and texts
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Where models and gradient fits run
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
@@ -38,9 +49,10 @@ pub struct Advise {
 }
 
 const AFTER: &str = "\
-Nothing is written. Projecting is not advised (exit code 25) if less than 0.30 of the native top 10 would be
-kept even at the upper end of the 90 % interval, if the source vectors as they are give as much, or if it
-could not be measured. Tokens are estimated as characters / 4.";
+The store is not written. Asked are records, by the target model's vectors. Projecting is not advised (exit code 25) if
+less than 0.35 of the native top 10 is expected to stay, or less than 0.25 at the lower end of the 90 % interval; if the
+source vectors as they are give as much; if it could not be measured; or if re-embedding everything is cheap: at most ten
+minutes at the measured speed, and a price of at most 1 where one was given. Tokens are estimated as characters / 4.";
 
 fn price(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -170,6 +170,10 @@ pub struct MigrateCollection {
     /// Go on although the stored vectors do not look like the projection's source
     #[arg(long)]
     pub accept_unrecognised_vectors: bool,
+    /// Write for each record how near the truth its new vector is expected to be (cosine) and how crowded it lies: id,
+    /// confidence, crowding, with tabs between. The most crowded are worth most when they are embedded again
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    pub confidence: Option<PathBuf>,
     /// What becomes of the neighbour graph
     #[arg(long, value_enum, default_value_t = IndexArgument::Auto)]
     pub index: IndexArgument,
@@ -341,6 +345,10 @@ pub struct Apply {
     /// Where the projected vectors go: .npy, float32
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+    /// Write for each vector how near the truth it is expected to be (cosine) and how crowded it lies: .npy, two columns.
+    /// The most crowded are worth most when they are embedded again
+    #[arg(long, value_name = "FILE")]
+    pub confidence: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryFile,

@@ -2,20 +2,29 @@
 
 use std::process::ExitCode;
 
-use embedport::advice;
+use embedport::advice::{self, Questions};
 use embedport::context::Context;
 use embedport::embed::ModelSpec;
 use embedport::error::{Error, Kind, Result};
+use embedport::platform::files;
 use embedport::projection::fit::FitOptions;
 use embedport::training::{Request, TextOrigin, TrainOptions};
 
 use crate::cli::Advise;
-use crate::output::Output;
+use crate::output::{Advised, Output};
 
 pub fn run(args: Advise, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    let advice = advice::advise(&request(&args)?, args.price_per_million_tokens, context)?;
-    output.result(&advice)?;
-    Ok(ExitCode::from(advice.exit_code()))
+    args.html.as_deref().map_or(Ok(()), super::is_html)?;
+    let questions = args.queries.clone().zip(args.qrels.clone());
+    let questions = questions.map(|(queries, judgements)| Questions { queries, judgements });
+    let advice =
+        advice::advise(&request(&args)?, args.price_per_million_tokens, questions.as_ref(), context)?;
+    let advised = Advised { advice, report: args.html };
+    if let Some(path) = &advised.report {
+        files::write(path, advised.html(&context.timestamp())?.as_bytes())?;
+    }
+    output.result(&advised)?;
+    Ok(ExitCode::from(advised.advice.exit_code()))
 }
 
 fn request(args: &Advise) -> Result<Request> {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use embedport::context::Context;
 use embedport::error::{Error, Kind, Result};
 use embedport::vector_file::{NpyReader, NpyWriter};
+use ndarray::{Axis, stack};
 
 use crate::cli::Apply;
 use crate::output::{Applied, Output};
@@ -17,13 +18,9 @@ pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCod
     let resolved = args.registry.open()?.resolve(&args.projection)?;
     let projection = resolved.projection;
     let mut input = NpyReader::open(&args.input)?;
-    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    if same(&args.input, &args.output) {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("`{}` is both input and output, its vectors would be lost", args.input.display()),
-        )
-        .hint("name another file with --output"));
+    distinct(&args)?;
+    if args.confidence.is_some() {
+        projection.can_rate()?;
     }
     if input.dimension != projection.source().dimension {
         return Err(Error::new(
@@ -39,6 +36,7 @@ pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCod
     }
     let mut writer = NpyWriter::create(&args.output, projection.target().dimension)?;
     context.progress.start("projecting", Some(input.rows as u64), "rows");
+    let mut rated = args.confidence.as_deref().map(|path| NpyWriter::create(path, 2)).transpose()?;
     let mut begin = 0;
     while let Some(block) = input.next_block(BLOCK)? {
         context.check()?;
@@ -48,10 +46,15 @@ pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCod
                 .hint("leave such rows out, or make them again with the source model")
         })?;
         writer.write(projected.view())?;
+        if let Some(rated) = &mut rated {
+            let told = projection.rate(projected.view())?;
+            rated.write(stack![Axis(1), told.confidence, told.crowding].view())?;
+        }
         begin += block.nrows();
         context.progress.advance(block.nrows() as u64);
     }
     context.progress.finish();
+    rated.map(NpyWriter::finish).transpose()?;
     output.result(&Applied {
         projection: resolved.name,
         without_texts: projection.assisted.is_some(),
@@ -59,6 +62,27 @@ pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCod
         source_dimension: projection.source().dimension,
         target_dimension: projection.target().dimension,
         output: args.output,
+        confidence: args.confidence,
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Fails if a file would be read and written, or written twice.
+fn distinct(args: &Apply) -> Result<()> {
+    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    };
+    let usage = |message: String, hint: &str| Err(Error::new(Kind::Usage, message).hint(hint));
+    if same(&args.input, &args.output) {
+        let message =
+            format!("`{}` is both input and output, its vectors would be lost", args.input.display());
+        return usage(message, "name another file with --output");
+    }
+    match &args.confidence {
+        Some(path) if same(path, &args.input) || same(path, &args.output) => {
+            usage(format!("`{}` is named twice", path.display()), "name another file with --confidence")
+        }
+        _ => Ok(()),
+    }
 }

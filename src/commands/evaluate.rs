@@ -1,6 +1,5 @@
 //! `embedport evaluate`
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use embedport::context::Context;
@@ -13,7 +12,7 @@ use crate::cli::Evaluate;
 use crate::output::{Evaluated, Output};
 
 pub fn run(args: Evaluate, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    args.html.as_deref().map_or(Ok(()), is_html)?;
+    args.html.as_deref().map_or(Ok(()), super::is_html)?;
     let baselines = baselines(&args)?;
     let corpus = corpus(&args)?;
     let model = query_model(&args, context)?;
@@ -72,15 +71,6 @@ fn baselines(args: &Evaluate) -> Result<Vec<Baseline>> {
             format!("--baseline-queries names `{name}`, which is no baseline or has queries already"),
         )
         .hint("name each baseline first with --baseline NAME=FILE")),
-    }
-}
-
-/// The report replaces what is at its path: a slip of the hand shall not cost a vector file.
-fn is_html(path: &Path) -> Result<()> {
-    match path.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm")) {
-        true => Ok(()),
-        false => Err(Error::new(Kind::Usage, format!("`{}` does not end in .html", path.display()))
-            .hint("give --html a file name that ends in .html")),
     }
 }
 

@@ -23,6 +23,9 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     let registry = args.registry.open()?;
     let projection = registry.resolve(&args.projection)?;
     projection.projection.check_maps_records()?;
+    if args.confidence.is_some() {
+        projection.projection.can_rate()?;
+    }
     let mut store = store::open(&args.store.store)?;
     if args.all {
         return all(&args, store.as_mut(), &projection, output, context);
@@ -33,7 +36,11 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
         return Ok(ExitCode::SUCCESS);
     }
     let model = super::target_model(args.target_model.as_deref(), &plan.target, context)?;
-    let report = migration::execute(plan, store.as_mut(), &projection, model.as_deref(), context)?;
+    let (store, model) = (store.as_mut(), model.as_deref());
+    let report = match &args.confidence {
+        Some(path) => migration::execute_rated(plan, store, &projection, model, path, context)?,
+        None => migration::execute(plan, store, &projection, model, context)?,
+    };
     output.result(&report)?;
     Ok(ExitCode::SUCCESS)
 }

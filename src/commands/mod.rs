@@ -16,6 +16,7 @@ mod rollback;
 mod train;
 mod verify;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -123,5 +124,14 @@ fn target_model(
             Kind::Mismatch,
             format!("the target model gives {}, the projection leads to {target}", model.space()),
         )),
+    }
+}
+
+/// The report replaces what is at its path: a slip of the hand shall not cost a vector file.
+fn is_html(path: &Path) -> Result<()> {
+    match path.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm")) {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Usage, format!("`{}` does not end in .html", path.display()))
+            .hint("give --html a file name that ends in .html")),
     }
 }

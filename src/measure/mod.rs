@@ -13,6 +13,7 @@ pub mod retention;
 mod scores;
 pub mod similarity;
 mod space_match;
+mod ways;
 
 pub use estimate::{COVERAGE, Estimate};
 pub use mixture::{Mixture, find_mixture};
@@ -20,3 +21,4 @@ pub use report::{Better, Figure, HeldOutReport};
 pub use retention::Retention;
 pub use scores::{ScorePoint, ScoreScale};
 pub use space_match::{FEWEST_ROWS, SourceMatch, Verdict, match_space};
+pub use ways::{AmongPairs, BUDGETS, Foretold, HITS, Near, Reembedded, Rescored, Ways};

@@ -29,7 +29,7 @@ const UNEXPLAINED_BY_SIZE: f64 = 0.006;
 /// What comes to the logit for a map that reads texts, divided by the root of its pairs.
 const TEXTS: f64 = 6.0;
 /// Standard deviations on each side of the middle that hold 90 %.
-const NINETY: f64 = 1.645;
+pub(super) const NINETY: f64 = 1.645;
 
 /// The share of the native 10 nearest records that the projected collection gives, asked with true vectors of records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,10 +158,8 @@ impl Retention {
     /// differ more from each other than from the truth, and stand in for it badly.
     #[must_use]
     pub fn with_texts(mut self) -> Self {
-        let more = |value: f64, pairs: usize| {
-            let value = value.clamp(1e-6, 1.0 - 1e-6);
-            rounded(share((value / (1.0 - value)).ln() + TEXTS / (pairs.max(1) as f64).sqrt()))
-        };
+        let more =
+            |value: f64, pairs: usize| rounded(share(logit(value) + TEXTS / (pairs.max(1) as f64).sqrt()));
         let Some(pairs) = self.curve.last().map(|point| point.pairs) else { return self };
         for value in [&mut self.value, &mut self.low, &mut self.high] {
             *value = more(*value, pairs);
@@ -214,12 +212,18 @@ impl Share {
     }
 }
 
-fn share(logit: f64) -> f64 {
+/// Of a share, which is kept away from 0 and 1.
+pub(super) fn logit(share: f64) -> f64 {
+    let share = share.clamp(1e-6, 1.0 - 1e-6);
+    (share / (1.0 - share)).ln()
+}
+
+pub(super) fn share(logit: f64) -> f64 {
     1.0 / (1.0 + (-logit).exp())
 }
 
 /// Four digits: more than is known.
-fn rounded(share: f64) -> f64 {
+pub(super) fn rounded(share: f64) -> f64 {
     (share * 1e4).round() / 1e4
 }
 

@@ -37,7 +37,8 @@ pub struct Table {
 }
 
 impl Table {
-    fn new(title: impl Into<String>, heads: impl IntoIterator<Item = String>) -> Self {
+    /// A table without rows.
+    pub fn new(title: impl Into<String>, heads: impl IntoIterator<Item = String>) -> Self {
         Table { title: title.into(), heads: heads.into_iter().collect(), rows: Vec::new() }
     }
 }

@@ -21,6 +21,7 @@ use embedport::context::Progress;
 use embedport::error::{Error, Result};
 use serde::Serialize;
 
+pub use advice::Advised;
 pub use bar::Bar;
 pub use demo::{Answer, DemoReport};
 pub use detection::Detected;

@@ -236,6 +236,9 @@ pub struct Applied {
     pub target_dimension: usize,
     /// The file.
     pub output: PathBuf,
+    /// The file of confidence and crowding, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<PathBuf>,
 }
 
 impl Show for Applied {
@@ -248,6 +251,9 @@ impl Show for Applied {
             self.target_dimension,
             self.output.display()
         )?;
+        if let Some(path) = &self.confidence {
+            writeln!(out, "  confidence and crowding of each: {}", path.display())?;
+        }
         if self.without_texts {
             writeln!(
                 out,

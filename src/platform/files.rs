@@ -236,7 +236,7 @@ pub(super) fn point(step: &str, path: &Path) -> String {
 }
 
 /// The folder above; `.` for a bare name.
-fn parent(path: &Path) -> PathBuf {
+pub fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above.to_path_buf(),
         _ => PathBuf::from("."),
@@ -249,18 +249,19 @@ const SUFFIX: &str = ".tmp";
 
 /// Gives a complete file its name. On Unix through the C library, where a test can see and stop it.
 #[cfg(unix)]
-fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+pub(crate) fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     let temporary = temporary.into_temp_path();
     fs::rename(&temporary, path)?;
     temporary.keep().map(drop).map_err(|e| e.error)
 }
 
 #[cfg(not(unix))]
-fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+pub(crate) fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.persist(path).map(drop).map_err(|e| e.error)
 }
 
-fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+/// An empty file in `folder`, removed when it is dropped.
+pub(crate) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(SUFFIX);
     // As any other new file, not private to the owner: the umask decides.

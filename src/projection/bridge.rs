@@ -121,7 +121,8 @@ impl Projection {
         header.format = FORMAT;
         header.role = Role::Queries;
         let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
-        let mut projection = Projection { header, kind: fitted.kind, assisted: None, held_out: None };
+        let mut projection =
+            Projection { header, kind: fitted.kind, assisted: None, trust: None, held_out: None };
         let projected: Array2<f32> = projection.apply(held.source().view())?;
         let report = BridgeReport::measure(&held, &training, projected.view(), context.seed)?;
         projection.header.notes.extend(report.doubts());

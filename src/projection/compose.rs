@@ -83,8 +83,9 @@ impl Projection {
             scores: None,
             expected: None,
             expected_with_texts: None,
+            ways: None,
         };
-        Ok(Projection { header, kind, assisted: None, held_out: None })
+        Ok(Projection { header, kind, assisted: None, trust: None, held_out: None })
     }
 }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::header::{FORMAT, Header};
 use super::kind::KINDS;
-use super::{HeldOut, Projection, chain, file_texts};
+use super::{HeldOut, Projection, chain, file_texts, file_trust};
 use crate::error::{self, Error, Result};
 use crate::platform::files;
 
@@ -71,6 +71,9 @@ impl Projection {
             .collect();
         if let Some(assisted) = &self.assisted {
             file_texts::store(assisted, &mut stored);
+        }
+        if let Some(trust) = &self.trust {
+            file_trust::store(trust, &mut stored);
         }
         if let Some(held) = &self.held_out {
             let words = held.words.iter().map(|words| (HELD_WORDS, words));
@@ -134,7 +137,8 @@ impl Projection {
         for (name, view) in file.iter() {
             let held = [HELD_SOURCE, HELD_TARGET, HELD_MEAN, HELD_WORDS].contains(&name);
             let of_map = loader.tensors.contains(&name) || chain::knows(loader.name, name);
-            if !held && !of_map && !file_texts::knows(&header, name) {
+            let extra = file_texts::knows(&header, name) || file_trust::knows(name);
+            if !held && !of_map && !extra {
                 return Err(damaged(format!("unexpected tensor `{}`", name.escape_debug())));
             }
             tensors.insert(name.to_owned(), read_tensor(name, &view)?);
@@ -149,6 +153,7 @@ impl Projection {
         if found.is_some_and(|found| found != wanted) {
             return Err(damaged("held-out pairs and the table of words do not fit each other"));
         }
+        let trust = file_trust::read(&header, &mut tensors)?;
         let kind = (loader.load)(tensors)?;
         let wanted = (header.source.dimension, header.target.dimension);
         if kind.dimensions() != wanted {
@@ -158,7 +163,7 @@ impl Projection {
                 found.0, found.1, wanted.0, wanted.1
             )));
         }
-        Ok(Projection { header, kind, assisted, held_out })
+        Ok(Projection { header, kind, assisted, trust, held_out })
     }
 }
 
@@ -194,7 +199,7 @@ fn read_header(json: &str) -> Result<Header> {
 
 fn read_tensor(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>> {
     let data = view.data();
-    let half = name.starts_with("held_out.") || name == file_texts::WORDS;
+    let half = name.starts_with("held_out.") || [file_texts::WORDS, file_trust::REFERENCE].contains(&name);
     let values: Vec<f32> = match (view.dtype(), half) {
         (Dtype::F32, _) => data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         (Dtype::F16, true) => {

@@ -7,11 +7,11 @@ use super::fit::Fitted;
 use super::pairs::Pairs;
 use super::role::Role;
 use crate::context::Context;
-use crate::measure::{HeldOutReport, Retention, ScoreScale};
+use crate::measure::{HeldOutReport, Retention, ScoreScale, Ways};
 use crate::space::Space;
 
-/// The newest format of projection files that this release reads, and that of bridges and chains: a release that does not
-/// know them must not take a bridge for a map of records.
+/// The newest format of projection files that this release reads: that of bridges and chains, as a release that does not
+/// know them must not take a bridge for a map of records, and of projections which know how far they can be trusted.
 pub const FORMAT: u32 = 3;
 /// Format of projections with texts.
 const TEXTS_FORMAT: u32 = 2;
@@ -87,6 +87,9 @@ pub struct Header {
     /// The same of the map that texts assist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_with_texts: Option<Retention>,
+    /// What the collection is expected to keep in other ways; with texts where they assist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ways: Option<Ways>,
 }
 
 impl Header {
@@ -106,8 +109,13 @@ impl Header {
 
     /// Notes that a map of this kind takes the texts as well.
     pub(super) fn assist(&mut self, kind: &str) {
-        self.format = TEXTS_FORMAT;
+        self.format = self.format.max(TEXTS_FORMAT);
         self.kind_with_texts = Some(kind.to_owned());
+    }
+
+    /// Notes that the file says how far records can be trusted.
+    pub(super) fn trust(&mut self) {
+        self.format = FORMAT;
     }
 
     pub(super) fn new(
@@ -141,6 +149,7 @@ impl Header {
             report_with_texts: None,
             expected: None,
             expected_with_texts: None,
+            ways: None,
         }
     }
 }

@@ -10,6 +10,7 @@ mod chain;
 mod compose;
 mod file;
 mod file_texts;
+mod file_trust;
 pub mod fit;
 mod header;
 mod kernel;
@@ -19,9 +20,10 @@ mod mlp;
 mod nearest;
 mod pairs;
 mod role;
+mod trust;
 mod words;
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
 
 pub use affine::Affine;
 pub use assisted::Assisted;
@@ -31,15 +33,16 @@ pub use header::{Header, Subject};
 pub use kind::Kind;
 pub use pairs::{Pairs, text_key};
 pub use role::Role;
+pub use trust::{Rated, Trust};
 pub use words::{Codes, MOST_WORDS, Words};
 
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
-use crate::measure::{HeldOutReport, ScoreScale};
+use crate::measure::{HeldOutReport, Near, ScoreScale, Ways};
 use crate::space::{Agreement, Space, same_model};
 use fit::texts::WithTexts;
-use fit::{FitOptions, Rest};
+use fit::{FitOptions, Rest, crossed};
 
 /// A fitted projection: from where, to where, how good, and the map itself.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct Projection {
     pub kind: Box<dyn Kind>,
     /// The map for records that keep their text, if that is better.
     pub assisted: Option<Assisted>,
+    /// How far records can be trusted; none in files of earlier releases and where pairs were few.
+    pub trust: Option<Trust>,
     /// Pairs that were not trained on, for later verification.
     pub held_out: Option<HeldOut>,
 }
@@ -104,9 +109,11 @@ impl Projection {
         let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
         let mut header = Header::new(subject, method, &fitted, &training, &held, context);
         let taken = fitted.taken.unwrap_or(method);
+        let mut assisted_method = None;
         let assisted = match (with_texts, training.texts()) {
             (Some(WithTexts { fitted, length }), Some(texts)) => {
                 let taken = fitted.taken.unwrap_or(method);
+                assisted_method = Some(taken);
                 let assisted = Assisted::new(texts.words.as_ref().clone(), length, fitted.kind, source)?;
                 header.assist(assisted.kind().name());
                 if let Some(rest) = rest {
@@ -122,6 +129,24 @@ impl Projection {
             let fitted = Some((fitted.kind.as_ref(), &held));
             header.expected = fit::expected(taken, &training, fitted, rest, options, context)?;
         }
+        let wide =
+            assisted.as_ref().map(|assisted| training.widened(assisted.length())).transpose()?.flatten();
+        let best = assisted_method.unwrap_or(taken);
+        let crossed = crossed::crossed(best, wide.as_ref().unwrap_or(&training), options, context)?;
+        let mut trust = None;
+        if let Some(crossed) = &crossed
+            && let Some(learnt) = Trust::learn(crossed)?
+        {
+            let expected = header.expected_for(assisted.is_some());
+            if let Some(expected) = expected {
+                let source = crossed.pairs.source().slice(s![.., ..source]);
+                let (made, truth) = (crossed.predicted.view(), crossed.pairs.target().view());
+                let near = Near::measure(source, made, truth)?;
+                header.ways = near.map(|near| Ways::expected(&near, expected, context.seed));
+            }
+            header.trust();
+            trust = Some(learnt);
+        }
         let words = held.texts().filter(|_| assisted.is_some()).map(|texts| texts.rows.clone());
         let held_out = HeldOut {
             ids: held.ids().to_vec(),
@@ -130,7 +155,7 @@ impl Projection {
             words,
             training_mean,
         };
-        let mut projection = Projection { header, kind: fitted.kind, assisted, held_out: None };
+        let mut projection = Projection { header, kind: fitted.kind, assisted, trust: None, held_out: None };
         let report = |projected: Array2<f32>| {
             let mean = held_out.training_mean.view();
             let (source, target) = (held_out.source.view(), held_out.target.view());
@@ -141,6 +166,10 @@ impl Projection {
         let used = with_texts.as_ref().unwrap_or(&alone);
         let scores = ScoreScale::measure(held_out.source.view(), used.view(), held_out.target.view())?;
         projection.header.scores = Some(scores);
+        if let Some(trust) = &mut trust {
+            trust.level(used.view(), held_out.target.view())?;
+        }
+        projection.trust = trust;
         projection.header.report = report(alone)?;
         projection.header.report_with_texts = with_texts.map(report).transpose()?;
         projection.held_out = Some(held_out);

@@ -221,3 +221,38 @@ proptest! {
         prop_assert!(Projection::from_bytes(&good[..cut.index(good.len())]).is_err(), "cut short");
     }
 }
+
+#[test]
+fn what_is_known_of_trust_survives_the_file_and_earlier_files_lack_it() {
+    let mut projection = fitted("ridge");
+    assert_eq!(projection.header.format, header::FORMAT);
+    let loaded = Projection::from_bytes(&projection.to_bytes().unwrap()).unwrap();
+    let x = noise(5, 4, 9);
+    let told = projection.confidence(x.view()).unwrap();
+    assert_eq!(told, loaded.confidence(x.view()).unwrap());
+    assert!(told.iter().all(|c| *c > 0.9), "a linear relation is found: {told}");
+    projection.trust = None;
+    let earlier = Projection::from_bytes(&projection.to_bytes().unwrap()).unwrap();
+    let error = earlier.confidence(x.view()).unwrap_err();
+    assert_eq!(error.kind(), error::Kind::Refused);
+    assert!(earlier.apply(x.view()).is_ok());
+}
+
+#[test]
+fn trust_that_contradicts_itself_is_damaged() {
+    let damage: [fn(&mut Trust); 4] = [
+        |trust| trust.cosines = Array1::zeros(3),
+        |trust| trust.cosines[0] = 2.0,
+        |trust| trust.reference = Array2::ones((60, 2)),
+        |trust| {
+            trust.reference = Array2::ones((2001, 3));
+            trust.cosines = Array1::zeros(2001);
+        },
+    ];
+    for damage in damage {
+        let mut projection = fitted("ridge");
+        damage(projection.trust.as_mut().unwrap());
+        let error = Projection::from_bytes(&projection.to_bytes().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), error::Kind::Damaged, "{error}");
+    }
+}

@@ -34,10 +34,10 @@ fn words_are_used_where_they_help_and_only_there() {
     let helped = projection(true, "auto");
     let (with, without) = (helped.header.report_for(true), helped.header.report_for(false));
     assert!(with.value("cosine_mean").unwrap() > 0.9 && without.value("cosine_mean").unwrap() < 0.7);
-    assert_eq!((helped.header.format, helped.header.kind_with_texts.is_some()), (2, true));
+    assert_eq!((helped.header.format, helped.header.kind_with_texts.is_some()), (3, true));
     let not = projection(false, "auto");
     assert!(not.assisted.is_none() && not.held_out.unwrap().words.is_none());
-    assert_eq!((not.header.format, not.header.report_with_texts), (1, None));
+    assert_eq!((not.header.format, not.header.report_with_texts), (3, None));
     assert!(not.header.notes.iter().any(|n| n.starts_with("the words of the texts do not help")));
 }
 

@@ -167,6 +167,9 @@ pub(super) fn sample(
                 continue;
             }
             normalised &= is_unit(squares);
+            if options.leave_out.contains(id) {
+                continue;
+            }
             let rank = rank(context.seed, &text);
             if reservoir.wants(&rank) && target.has(id) {
                 reservoir.put(rank, Candidate { id: id.clone(), text, vector: row.to_vec() });

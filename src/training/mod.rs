@@ -10,10 +10,12 @@ mod request;
 mod rows;
 mod save;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod words;
+
+use std::collections::BTreeSet;
 
 use ndarray::Array2;
 use serde::Serialize;
@@ -22,9 +24,8 @@ use crate::context::Context;
 use crate::embed::{Embedder, PrecomputedVectors};
 use crate::error::{Error, Kind, Result};
 use crate::identification::Candidate;
-use crate::measure::{Estimate, overlap, retention};
 use crate::projection::fit::{self, DEFAULT_METHOD, FitOptions, Rest};
-use crate::projection::{Pairs, Projection, Role, Subject};
+use crate::projection::{Projection, Role, Subject};
 use crate::space::{Agreement, Space};
 use crate::store::{Collection, VectorStore};
 use crate::texts::TextSet;
@@ -36,9 +37,6 @@ pub use words::DEFAULT_WORDS;
 
 /// Fewest pairs that are fitted to.
 pub const FEWEST_PAIRS: usize = 20;
-
-/// Pairs among which neighbours in the source space are compared with those in the target space.
-const ALONE_ROWS: usize = 2000;
 
 /// What a collection's own texts keep more than texts from elsewhere, as measured; see DESIGN.md.
 pub const GENERIC_TEXTS_NOTE: &str = "trained on the bundled passages: \
@@ -145,6 +143,8 @@ pub struct TrainOptions {
     pub name: Option<String>,
     /// Train even if the stored vectors are not those of the declared source model.
     pub accept_mismatch: bool,
+    /// Records of a collection that are not drawn: others will judge the projection by them.
+    pub leave_out: BTreeSet<String>,
 }
 
 impl Default for TrainOptions {
@@ -158,6 +158,7 @@ impl Default for TrainOptions {
             fit: FitOptions::default(),
             name: None,
             accept_mismatch: false,
+            leave_out: BTreeSet::new(),
         }
     }
 }
@@ -203,8 +204,6 @@ pub struct Basis {
     pub embed_seconds: Option<f64>,
     /// Seconds that the projection took for a vector.
     pub project_seconds: Option<f64>,
-    /// Share of the native 10 nearest among the pairs that the source vectors give, and its 90 % interval.
-    pub alone: Option<(f64, f64, f64)>,
 }
 
 /// Draws pairs, fits a projection to them and measures it on held-out pairs. Writes nothing.
@@ -255,7 +254,6 @@ pub fn train(
     let mut basis = gathered.basis;
     if gathered.others.is_some() {
         let pairs = &gathered.pairs;
-        basis.alone = alone(pairs, context.seed)?;
         let before = (context.now)();
         match pairs.word_rows() {
             Some(words) => projection.apply_to_words(pairs.source().view(), words)?,
@@ -276,15 +274,6 @@ pub fn train(
         timings: clock.timings,
         notes,
     })
-}
-
-/// What the source vectors give of the native 10 nearest, among at most [`ALONE_ROWS`] pairs, and its 90 % interval.
-fn alone(pairs: &Pairs, seed: u64) -> Result<Option<(f64, f64, f64)>> {
-    let rows = ndarray::s![..pairs.len().min(ALONE_ROWS), ..];
-    let (source, target) = (pairs.source().slice(rows), pairs.target().slice(rows));
-    let Some(shares) = overlap::neighbour_overlap(source, target, retention::K)? else { return Ok(None) };
-    let Estimate { value, low, high } = Estimate::mean(&shares, seed);
-    Ok(value.zip(low).zip(high).map(|((value, low), high)| (value, low, high)))
 }
 
 /// Fails if source and target are one space: there would be nothing to project.

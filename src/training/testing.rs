@@ -15,14 +15,14 @@ use crate::store::{
 };
 
 /// Letter counts, turned by a fixed map: linear in each other, so that ridge can learn one from the other.
-pub(super) struct Letters {
+pub(crate) struct Letters {
     space: Space,
     turn: usize,
     scale: f32,
 }
 
 impl Letters {
-    pub(super) fn new(model: &str, dimension: usize, turn: usize) -> Self {
+    pub(crate) fn new(model: &str, dimension: usize, turn: usize) -> Self {
         let mut space = Space::named(model, dimension);
         space.pooling = Some("mean".into());
         space.normalised = Some(true);
@@ -31,13 +31,13 @@ impl Letters {
         Letters { space, turn, scale: 1.0 }
     }
 
-    pub(super) fn prompted(mut self, document: &str, query: &str) -> Self {
+    pub(crate) fn prompted(mut self, document: &str, query: &str) -> Self {
         self.space.document_prompt = Some(document.into());
         self.space.query_prompt = Some(query.into());
         self
     }
 
-    pub(super) fn of_length(mut self, scale: f32) -> Self {
+    pub(crate) fn of_length(mut self, scale: f32) -> Self {
         self.scale = scale;
         self.space.normalised = Some(scale == 1.0);
         self
@@ -71,9 +71,9 @@ impl Embedder for Letters {
 }
 
 /// A store with one collection in memory.
-pub(super) struct Shelf {
-    pub(super) collection: Collection,
-    pub(super) records: Vec<(String, Option<String>, Vec<f32>)>,
+pub(crate) struct Shelf {
+    pub(crate) collection: Collection,
+    pub(crate) records: Vec<(String, Option<String>, Vec<f32>)>,
 }
 
 fn unused<T>() -> Result<T> {
@@ -166,7 +166,7 @@ impl Records for Reader<'_> {
     }
 }
 
-pub(super) fn texts(n: usize) -> Vec<String> {
+pub(crate) fn texts(n: usize) -> Vec<String> {
     let words = [
         "amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbor", "island", "juniper",
         "kernel",
@@ -182,7 +182,7 @@ pub(super) fn texts(n: usize) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn shelf(n: usize, model: &dyn Embedder) -> Shelf {
+pub(crate) fn shelf(n: usize, model: &dyn Embedder) -> Shelf {
     let texts = texts(n);
     let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
     let rows = model.embed(&borrowed, Role::Document, &context()).unwrap();

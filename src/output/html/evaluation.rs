@@ -6,9 +6,10 @@ use embedport::error::{Error, Kind, Result};
 use embedport::evaluation::{Evaluation, Role, System};
 use embedport::measure::Estimate;
 
-use super::plots::{self, COLOURS};
+use super::plots;
+use super::tables::{figure, write_table};
 use super::{escaped, page};
-use crate::output::evaluation::{Table, facts, tables, title};
+use crate::output::evaluation::{facts, tables, title};
 
 /// The report as one file. `now`: when it was made.
 pub fn evaluation(e: &Evaluation, now: &str) -> Result<String> {
@@ -39,37 +40,6 @@ fn write_body(body: &mut String, e: &Evaluation) -> std::fmt::Result {
         body.push_str("</ul>\n");
     }
     tables(e).iter().try_for_each(|t| write_table(body, t))
-}
-
-fn write_table(body: &mut String, t: &Table) -> std::fmt::Result {
-    writeln!(body, "<h2>{}</h2>\n<div class=\"scroll\"><table>\n<tr>", escaped(&t.title))?;
-    for head in &t.heads {
-        write!(body, "<th scope=\"col\">{}</th>", escaped(head))?;
-    }
-    body.push_str("</tr>\n");
-    for row in &t.rows {
-        body.push_str("<tr>");
-        for (i, cell) in row.iter().enumerate() {
-            match i {
-                0 => write!(body, "<th scope=\"row\">{}</th>", escaped(cell))?,
-                _ => write!(body, "<td>{}</td>", escaped(cell))?,
-            }
-        }
-        body.push_str("</tr>\n");
-    }
-    body.push_str("</table></div>\n");
-    Ok(())
-}
-
-/// A plot with its title and a key of the series by colour.
-fn figure(svg: &str, caption: &str, key: &[(usize, &str)]) -> String {
-    let key: String = key
-        .iter()
-        .map(|(place, name)| {
-            format!("<span class=\"key\"><i class=\"s{}\"></i>{}</span>", place % COLOURS, escaped(name))
-        })
-        .collect();
-    format!("<figure>\n{svg}<figcaption>{}<br>{key}</figcaption>\n</figure>\n", escaped(caption))
 }
 
 fn plots(e: &Evaluation) -> Result<Vec<String>> {

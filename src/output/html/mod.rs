@@ -1,8 +1,11 @@
 //! Reports as one HTML file: no script, no network, no fonts; light or dark as the reader's system is.
 
+mod advice;
 mod evaluation;
 mod plots;
+mod tables;
 
+pub use advice::advice;
 pub use evaluation::evaluation;
 
 /// Colours of series; the plots name them by stand-ins, so that a page can be light or dark.

@@ -95,6 +95,34 @@ pub fn curves(label: &str, series: &[(usize, &[f64])]) -> Result<String> {
     })
 }
 
+/// Values with their intervals over a quantity, joined by a line.
+pub fn line(label: &str, axes: (&str, &str), points: &[(f64, Estimate)]) -> Result<String> {
+    struct Point {
+        x: f64,
+        value: f64,
+        low: f64,
+        high: f64,
+    }
+    let point = |(x, e): &(f64, Estimate)| {
+        let value = e.value?;
+        Some(Point { x: *x, value, low: e.low.unwrap_or(value), high: e.high.unwrap_or(value) })
+    };
+    let known: Vec<Point> = points.iter().filter_map(point).collect();
+    let least = |of: fn(&Point) -> f64| known.iter().map(of).fold(f64::MAX, f64::min);
+    let most = |of: fn(&Point) -> f64| known.iter().map(of).fold(f64::MIN, f64::max);
+    let (x, low, high) = ((least(|p| p.x), most(|p| p.x)), least(|p| p.low), most(|p| p.high));
+    drawn(label, |area| {
+        let mut chart = chart(area, range(x.0, x.1), range(low, high), axes, true)?;
+        chart
+            .draw_series(LineSeries::new(known.iter().map(|p| (p.x, p.value)), colour(0).stroke_width(2)))?;
+        for p in &known {
+            chart.draw_series([PathElement::new([(p.x, p.low), (p.x, p.high)], INK.stroke_width(2))])?;
+            chart.draw_series([Circle::new((p.x, p.value), 4, colour(0).filled())])?;
+        }
+        Ok(())
+    })
+}
+
 /// Points; with `is_diagonal`, both axes have one scale and the line of equality is drawn.
 pub fn scatter(
     label: &str,
@@ -200,6 +228,8 @@ mod tests {
             bars("b", &[one, Estimate::default()]).unwrap(),
             histograms("h", &[]).unwrap(),
             histograms("h", &[(0, &same)]).unwrap(),
+            line("l", ("x", "y"), &[]).unwrap(),
+            line("l", ("x", "y"), &[(2.0, one), (1.0, one), (0.0, Estimate::default())]).unwrap(),
             curves("c", &[(0, &[])]).unwrap(),
             curves("c", &[(9, &[0.5])]).unwrap(),
             scatter("s", ("x", "y"), &[(0, &[])], true).unwrap(),

@@ -3,6 +3,7 @@
 mod auto;
 pub(super) mod bridge;
 mod contrast;
+pub(super) mod crossed;
 mod expected;
 mod gradient;
 mod kernel;
