@@ -2,12 +2,12 @@
 //!
 //! Every row is predicted once by a map that was fitted without it (cross-fitting), so no row is wasted and none flatters.
 //! The predictions of a method are judged together, as a collection is asked after a migration: the true vector of each row
-//! looks for its nearest among them. Ridge is taken unless another beats it by more than the 90 % interval of their paired
-//! difference.
+//! looks for its nearest among them; of few rows, several times. Ridge is taken unless another beats it by more than the
+//! 90 % interval of their paired difference.
 
-use ndarray::{Array2, Axis};
+use ndarray::Axis;
 
-use super::{FitOptions, Fitted, Method, method};
+use super::{FitOptions, Fitted, Method, crossed, method};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::measure::{bootstrap, overlap};
@@ -22,10 +22,12 @@ const RIVALS: [&str; 2] = ["contrast", "kernel"];
 const RIVALS_OF_FEW: [&str; 2] = ["pulled", "procrustes"];
 /// Nearest rows that are compared,
 const K: usize = 10;
-/// and of few rows, where 10 would be no near ones any more.
-const K_OF_FEW: usize = 5;
+/// how many they are taken as one after the other, and times that rows are dealt anew, of which the mean counts;
+const NEAREST: (&[usize], usize) = (&[K], 1);
+/// the same for few rows, of which one number and one deal tell little.
+const NEAREST_OF_FEW: (&[usize], usize) = (&[3, 5, K], 3);
 /// Rows that are few in this.
-const FEW_FOR_K: usize = 500;
+const FEW_TO_ASK: usize = 500;
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 3000;
 /// Rows up to which there are five parts; of more rows three tell enough.
@@ -91,7 +93,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         format!(
             "`{}` was taken; share of the native top {} found by {} rows among rows predicted without themselves: {}",
             best.method.name,
-            nearest(rows.len()),
+            nearest(rows.len()).0.iter().map(usize::to_string).collect::<Vec<_>>().join("/"),
             rows.len(),
             ladder.join(", ")
         ),
@@ -99,33 +101,44 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     Ok(fitted)
 }
 
-/// Nearest rows that are compared among `rows`.
-fn nearest(rows: usize) -> usize {
-    if rows <= FEW_FOR_K { K_OF_FEW } else { K }
+/// Of so many rows: how many are taken as nearest, and how often rows are dealt.
+fn nearest(rows: usize) -> (&'static [usize], usize) {
+    if rows <= FEW_TO_ASK { NEAREST_OF_FEW } else { NEAREST }
 }
 
 /// The share of its native neighbours that each row finds among rows that were predicted by maps of others.
 fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Vec<f64>> {
     let n = rows.len();
+    let (nearest, deals) = nearest(n);
     let parts = if n > FEW_ROWS { 3 } else { 5 };
-    let mut predicted = Array2::zeros((n, rows.dimensions().1));
-    for part in 0..parts {
-        // `rows` are in random order.
-        let (unseen, seen): (Vec<usize>, Vec<usize>) = (0..n).partition(|row| row % parts == part);
-        let fitted = (method.fit)(&rows.select(&seen), options, context)?;
-        let x = rows.source().select(Axis(0), &unseen);
-        let mut out = Array2::zeros((unseen.len(), predicted.ncols()));
-        fitted.kind.apply_into(x.view(), out.view_mut())?;
-        for (row, out) in unseen.iter().zip(out.outer_iter()) {
-            predicted.row_mut(*row).assign(&out);
+    let mut sums = vec![0.0; n];
+    for deal in 0..deals {
+        // `rows` are in random order, so the first deal needs none of its own.
+        let order = match deal {
+            0 => (0..n).collect(),
+            _ => random::shuffled(n, context.seed ^ 0x6465_616c ^ deal as u64),
+        };
+        let predicted = crossed::predicted(method, rows, &order, parts, options, context)?;
+        let native = rows.target().select(Axis(0), &order);
+        for k in nearest {
+            let shares = overlap::native_overlap(predicted.view(), native.view(), *k)?;
+            let shares =
+                shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))?;
+            for (row, share) in order.iter().zip(shares) {
+                if let Some(sum) = sums.get_mut(*row) {
+                    *sum += share;
+                }
+            }
         }
     }
-    let shares = overlap::native_overlap(predicted.view(), rows.target().view(), nearest(n))?;
-    shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))
+    let looks = (deals * nearest.len()) as f64;
+    Ok(sums.into_iter().map(|sum| sum / looks).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::super::testing::{noise, paired};
     use super::*;
     use crate::context::testing::context;

@@ -1,9 +1,11 @@
 //! Training rows as maps predict them that did not see them (cross-fitted), so that what is learnt from errors is not
 //! flattered and no pair is spent on it.
 
+use std::collections::HashSet;
+
 use ndarray::{Array2, Axis};
 
-use super::{FitOptions, method};
+use super::{FitOptions, Method, method};
 use crate::context::Context;
 use crate::error::Result;
 use crate::projection::pairs::Pairs;
@@ -43,22 +45,34 @@ pub(in crate::projection) fn crossed(
     };
     let order = random::shuffled(n, context.seed ^ 0x6372_6f73);
     let asked = order.get(..n.min(MOST_ROWS)).unwrap_or_default();
-    let mut predicted = Array2::zeros((asked.len(), training.dimensions().1));
+    let predicted = predicted(method, training, asked, parts, options, context)?;
+    Ok(Some(Crossed { pairs: training.select(asked), predicted }))
+}
+
+/// The rows `asked` of `pairs`, in this order, each predicted by a map of all rows but every `parts`-th of `asked`.
+pub(super) fn predicted(
+    method: &Method,
+    pairs: &Pairs,
+    asked: &[usize],
+    parts: usize,
+    options: &FitOptions,
+    context: &Context<'_>,
+) -> Result<Array2<f32>> {
+    let mut predicted = Array2::zeros((asked.len(), pairs.dimensions().1));
     for part in 0..parts {
         context.check()?;
-        let unseen: Vec<usize> = (part..asked.len()).step_by(parts).collect();
-        let is_unseen = |place: usize| place < asked.len() && place % parts == part;
-        let seen: Vec<usize> =
-            order.iter().enumerate().filter(|(place, _)| !is_unseen(*place)).map(|(_, row)| *row).collect();
-        let rows: Vec<usize> = unseen.iter().filter_map(|place| asked.get(*place).copied()).collect();
-        let kind = (method.fit)(&training.select(&seen), options, context)?.kind;
-        let mut made = Array2::zeros((rows.len(), training.dimensions().1));
-        kind.apply_into(training.source().select(Axis(0), &rows).view(), made.view_mut())?;
-        for (place, made) in unseen.into_iter().zip(made.outer_iter()) {
+        let places: Vec<usize> = (part..asked.len()).step_by(parts).collect();
+        let rows: Vec<usize> = places.iter().filter_map(|place| asked.get(*place).copied()).collect();
+        let unseen: HashSet<usize> = rows.iter().copied().collect();
+        let seen: Vec<usize> = (0..pairs.len()).filter(|row| !unseen.contains(row)).collect();
+        let kind = (method.fit)(&pairs.select(&seen), options, context)?.kind;
+        let mut made = Array2::zeros((rows.len(), predicted.ncols()));
+        kind.apply_into(pairs.source().select(Axis(0), &rows).view(), made.view_mut())?;
+        for (place, made) in places.into_iter().zip(made.outer_iter()) {
             predicted.row_mut(place).assign(&made);
         }
     }
-    Ok(Some(Crossed { pairs: training.select(asked), predicted }))
+    Ok(predicted)
 }
 
 #[cfg(test)]
