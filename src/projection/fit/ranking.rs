@@ -264,15 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_help_and_few_pairs_take_the_start() {
-        let options = FitOptions::default();
-        let x = noise(300, 4, 1);
-        let many = paired(x.clone(), noise(300, 3, 3));
+    fn few_pairs_take_the_start() {
         let few = paired(noise(20, 4, 1), noise(20, 3, 2));
-        for pairs in [many, few] {
-            let fitted = fit(&pairs, &options, &context()).unwrap();
-            assert_eq!(fitted.kind.name(), "affine");
-            assert!(fitted.notes.iter().any(|n| n.ends_with("`contrast` was taken")), "{:?}", fitted.notes);
-        }
+        let fitted = fit(&few, &FitOptions::default(), &context()).unwrap();
+        assert_eq!(fitted.kind.name(), "affine");
+        assert!(fitted.notes.iter().any(|n| n.ends_with("`contrast` was taken")), "{:?}", fitted.notes);
     }
 }
