@@ -130,7 +130,7 @@ fn of_queries(asked: &Asked) -> String {
         let share = of(&answer.ndcg, |v| format!("{v:.3}"));
         match answer.way {
             Way::Reembed => format!("{way} {share}"),
-            _ => format!("{way} {share}, {} less", of(&answer.lacking, |v| format!("{v:+.3}"))),
+            _ => format!("{way} {share}, re-embedding gives {}", of(&answer.lacking, |v| format!("{v:+.3}"))),
         }
     });
     format!(
