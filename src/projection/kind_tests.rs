@@ -19,19 +19,32 @@ fn curved() -> Pairs {
     Pairs::new((0..500).map(|i| i.to_string()).collect(), x, y).unwrap()
 }
 
-/// A projection whose map is of this kind, by the method of the same name.
+/// A projection whose map is of this kind: by the method of the same name, or of two that are.
 fn of(kind: &str) -> Projection {
-    let method = if kind == "affine" { "ridge" } else { kind };
-    let subject = Subject {
-        name: "a-to-b".into(),
-        source: Space::named("a/source", 4),
-        target: Space::named("b/target", 3),
-        texts: "made by a test".into(),
+    let pairs = curved();
+    let projection = match kind {
+        "affine" => fitted("ridge", &pairs, ["a", "c"]),
+        "chain" => {
+            let ids = pairs.ids().to_vec();
+            let back = Pairs::new(ids, pairs.target().clone(), pairs.target() * 2.0 + 1.0).unwrap();
+            let (first, second) = (fitted("kernel", &pairs, ["a", "b"]), fitted("ridge", &back, ["b", "c"]));
+            first.then(&second, "a-to-c", &context()).unwrap()
+        }
+        method => fitted(method, &pairs, ["a", "c"]),
     };
-    let options = FitOptions::default();
-    let projection = Projection::fit(subject, &curved(), method, None, &options, None, &context()).unwrap();
     assert_eq!(projection.kind.name(), kind, "{:?}", projection.header.notes);
     projection
+}
+
+fn fitted(method: &str, pairs: &Pairs, [from, to]: [&str; 2]) -> Projection {
+    let (source, target) = pairs.dimensions();
+    let subject = Subject {
+        name: format!("{from}-to-{to}"),
+        source: Space::named(from, source),
+        target: Space::named(to, target),
+        texts: "made by a test".into(),
+    };
+    Projection::fit(subject, pairs, method, None, &FitOptions::default(), None, &context()).unwrap()
 }
 
 /// The file with one of its tensors changed: shape and values in, shape and values out; left out if none.
@@ -74,8 +87,9 @@ fn every_kind_survives_its_file() {
 #[test]
 fn tensors_that_are_missing_misshapen_or_not_finite_are_refused() {
     for kind in KINDS {
-        let good = of(kind.name).to_bytes().unwrap();
-        for name in kind.tensors {
+        let projection = of(kind.name);
+        let good = projection.to_bytes().unwrap();
+        for (name, _) in &chain::stored(projection.kind.as_ref()) {
             let damaged = |what: &str, bytes: Vec<u8>| {
                 let error = Projection::from_bytes(&bytes).unwrap_err();
                 assert_eq!(error.kind(), error::Kind::Damaged, "{} {name} {what}: {error}", kind.name);
