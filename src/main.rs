@@ -54,8 +54,8 @@ fn run(cli: Cli, output: Output) -> Result<ExitCode> {
     let progress = output.progress();
     let context = Context {
         seed: match &cli.command {
-            Command::Train(args) => args.seed,
-            Command::Bridge(args) => args.seed,
+            Command::Train(args) => args.pairing.seed,
+            Command::Bridge(args) => args.pairing.seed,
             Command::Evaluate(args) => args.seed,
             _ => 7,
         },

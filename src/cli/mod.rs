@@ -1,10 +1,10 @@
 //! Arguments and help of the command line program.
 
 mod advise;
-mod bridge;
 mod choices;
 mod evaluate;
 mod identify;
+mod pairing;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use clap::{Args, Parser, Subcommand};
 use embedport::error::Result;
 
 pub use advise::Advise;
-pub use bridge::Bridge;
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
 pub use evaluate::Evaluate;
 pub use identify::Identify;
-pub use train::Train;
+pub use pairing::Pairing;
+pub use train::{Bridge, Train};
 
 /// Moves a vector store from one embedding model to another, in place, and proves that it worked
 #[derive(Debug, Parser)]

@@ -1,50 +1,15 @@
-//! Arguments of `train`.
-
-use std::path::PathBuf;
+//! Arguments of `train` and of `bridge`.
 
 use clap::Args;
 
-use super::{DeviceChoice, RegistryFile};
+use super::pairing::Pairing;
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
 pub struct Train {
-    /// Model that made the stored vectors: hub id, folder, or NAME,path=FOLDER
-    #[arg(long, value_name = "MODEL")]
-    pub source_model: Option<String>,
-    /// Model to move to: hub id, folder, `embedport/static-256`, or NAME,path=FOLDER
-    #[arg(long, value_name = "MODEL")]
-    pub target_model: String,
-    /// How the source model is run: sentence-transformers, bundled, precomputed
-    #[arg(long, value_name = "PROVIDER")]
-    pub source_provider: Option<String>,
-    /// How the target model is run: sentence-transformers, bundled, precomputed
-    #[arg(long, value_name = "PROVIDER")]
-    pub target_provider: Option<String>,
-    /// Take the texts, and the source vectors, from a collection of this store
-    #[arg(long, value_name = "STORE", conflicts_with_all = ["texts", "source_vectors"])]
-    pub from: Option<String>,
-    /// The collection of --from
-    #[arg(long, value_name = "NAME", requires = "from")]
-    pub collection: Option<String>,
-    /// Namespace of the collection, where the name alone is not unique
-    #[arg(long, value_name = "NAMESPACE", requires = "from")]
-    pub namespace: Option<String>,
-    /// Take the texts from a file: .txt (one per line) or .jsonl (key `text`)
-    #[arg(long, value_name = "FILE", conflicts_with = "source_vectors")]
-    pub texts: Option<PathBuf>,
-    /// Key of the text in the objects of a .jsonl file
-    #[arg(long, value_name = "KEY", requires = "texts")]
-    pub text_key: Option<String>,
-    /// Paired rows: vectors of the source model (.npy); texts are not needed
-    #[arg(long, value_name = "FILE", requires = "target_vectors")]
-    pub source_vectors: Option<PathBuf>,
-    /// Paired rows: vectors of the target model (.npy)
-    #[arg(long, value_name = "FILE", requires = "source_vectors")]
-    pub target_vectors: Option<PathBuf>,
-    /// Texts to embed, held-out ones included
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(20..))]
-    pub samples: u32,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pairing: Pairing,
     /// How the projection is found
     #[arg(long, value_name = "METHOD", default_value = embedport::projection::fit::DEFAULT_METHOD, value_parser = clap::builder::PossibleValuesParser::new(method_names()))]
     pub method: String,
@@ -52,26 +17,20 @@ pub struct Train {
     /// where the texts are not the bundled ones and the method is `auto`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=65536))]
     pub words: Option<u32>,
-    /// Where models and gradient fits run
-    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
-    pub device: DeviceChoice,
-    /// Seed of sampling, splits and fits
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    pub seed: u64,
-    /// Go on although the stored vectors are not what the declared source model makes of the texts
-    #[arg(long)]
-    pub accept_mismatch: bool,
-    /// Name of the projection; made from the models if not given
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// Folder that the projection is saved to
-    #[arg(long, value_name = "FOLDER", default_value = "projections")]
-    pub output_dir: PathBuf,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: RegistryFile,
 }
 
 fn method_names() -> Vec<&'static str> {
     embedport::projection::fit::METHODS.iter().map(|m| m.name).collect()
+}
+
+/// Arguments of `bridge`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A bridge is for the time until the collection is migrated: it finds less than a projected collection. The source \
+model need not exist any more; the target model embeds the queries. Nothing in the collection is changed. \
+`embedport apply` maps vectors of queries with a bridge; `migrate-collection` refuses it.")]
+pub struct Bridge {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pairing: Pairing,
 }

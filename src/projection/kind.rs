@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2};
+use ndarray::parallel::prelude::*;
+use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, Axis};
 
 use super::affine::Affine;
 use super::chain::Chain;
@@ -58,3 +59,15 @@ pub const KINDS: &[Loader] = &[
     Loader { name: Mlp::NAME, tensors: Mlp::TENSORS, load: Mlp::load },
     Loader { name: Chain::NAME, tensors: Chain::TENSORS, load: Chain::load },
 ];
+
+/// Runs `map` over blocks of at most `rows` rows of `x` and `out`, side by side.
+pub(super) fn in_blocks(
+    x: ArrayView2<'_, f32>,
+    mut out: ArrayViewMut2<'_, f32>,
+    rows: usize,
+    map: impl Fn(ArrayView2<'_, f32>, ArrayViewMut2<'_, f32>) -> Result<()> + Sync,
+) -> Result<()> {
+    let size = x.nrows().div_ceil(rayon::current_num_threads()).clamp(1, rows);
+    let (x, out) = (x.axis_chunks_iter(Axis(0), size), out.axis_chunks_iter_mut(Axis(0), size));
+    x.into_par_iter().zip(out.into_par_iter()).try_for_each(|(x, out)| map(x, out))
+}

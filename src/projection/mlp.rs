@@ -1,10 +1,9 @@
 //! The mlp kind: an affine map, and what a network with one hidden layer adds to it.
 
-use ndarray::parallel::prelude::*;
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewD, ArrayViewMut2, Axis, Ix1, Ix2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewD, ArrayViewMut2, Ix1, Ix2};
 
 use super::affine::{Affine, take};
-use super::kind::{Kind, Tensors};
+use super::kind::{Kind, Tensors, in_blocks};
 use crate::error::{self, Error, Result};
 use crate::matrix;
 
@@ -113,9 +112,7 @@ impl Kind for Mlp {
 
     fn apply_into(&self, x: ArrayView2<'_, f32>, mut out: ArrayViewMut2<'_, f32>) -> Result<()> {
         self.affine.apply_into(x, out.view_mut())?;
-        let size = x.nrows().div_ceil(rayon::current_num_threads()).clamp(1, ROWS);
-        let (x, out) = (x.axis_chunks_iter(Axis(0), size), out.axis_chunks_iter_mut(Axis(0), size));
-        x.into_par_iter().zip(out.into_par_iter()).try_for_each(|(x, out)| self.add(x, out))
+        in_blocks(x, out, ROWS, |x, out| self.add(x, out))
     }
 
     fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, f32>)> {
