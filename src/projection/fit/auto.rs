@@ -20,14 +20,14 @@ const BASE: &str = "ridge";
 const RIVALS: [&str; 2] = ["contrast", "kernel"];
 /// What it is compared with besides where rows are few: rotations need fewest.
 const RIVALS_OF_FEW: [&str; 2] = ["pulled", "procrustes"];
-/// Nearest rows that are compared,
+/// How many nearest rows are compared: the mean over all of these, as one number of few rows tells little.
+const NEAREST: [usize; 3] = [3, 5, K];
+/// The most of these.
 const K: usize = 10;
-/// how many they are taken as one after the other, and times that rows are dealt anew, of which the mean counts;
-const NEAREST: (&[usize], usize) = (&[K], 1);
-/// the same for few rows, of which one number and one deal tell little.
-const NEAREST_OF_FEW: (&[usize], usize) = (&[3, 5, K], 3);
+/// How often few rows are dealt into parts anew, for the same reason.
+const DEALS_OF_FEW: usize = 3;
 /// Rows that are few in this.
-const FEW_TO_ASK: usize = 500;
+const FEW_TO_DEAL: usize = 500;
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 3000;
 /// Rows up to which there are five parts; of more rows three tell enough.
@@ -93,7 +93,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         format!(
             "`{}` was taken; share of the native top {} found by {} rows among rows predicted without themselves: {}",
             best.method.name,
-            nearest(rows.len()).0.iter().map(usize::to_string).collect::<Vec<_>>().join("/"),
+            NEAREST.map(|k| k.to_string()).join("/"),
             rows.len(),
             ladder.join(", ")
         ),
@@ -101,15 +101,10 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     Ok(fitted)
 }
 
-/// Of so many rows: how many are taken as nearest, and how often rows are dealt.
-fn nearest(rows: usize) -> (&'static [usize], usize) {
-    if rows <= FEW_TO_ASK { NEAREST_OF_FEW } else { NEAREST }
-}
-
 /// The share of its native neighbours that each row finds among rows that were predicted by maps of others.
 fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Vec<f64>> {
     let n = rows.len();
-    let (nearest, deals) = nearest(n);
+    let deals = if n > FEW_TO_DEAL { 1 } else { DEALS_OF_FEW };
     let parts = if n > FEW_ROWS { 3 } else { 5 };
     let mut sums = vec![0.0; n];
     for deal in 0..deals {
@@ -120,8 +115,8 @@ fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context
         };
         let predicted = crossed::predicted(method, rows, &order, parts, options, context)?;
         let native = rows.target().select(Axis(0), &order);
-        for k in nearest {
-            let shares = overlap::native_overlap(predicted.view(), native.view(), *k)?;
+        for k in NEAREST {
+            let shares = overlap::native_overlap(predicted.view(), native.view(), k)?;
             let shares =
                 shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))?;
             for (row, share) in order.iter().zip(shares) {
@@ -131,7 +126,7 @@ fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context
             }
         }
     }
-    let looks = (deals * nearest.len()) as f64;
+    let looks = (deals * NEAREST.len()) as f64;
     Ok(sums.into_iter().map(|sum| sum / looks).collect())
 }
 
@@ -158,7 +153,7 @@ mod tests {
         }
         let note = taken(x.clone(), y);
         assert!(
-            note.starts_with("`kernel` was taken; share of the native top 10 found by 600 rows"),
+            note.starts_with("`kernel` was taken; share of the native top 3/5/10 found by 600 rows"),
             "{note}"
         );
         let y = x.dot(&noise(5, 4, 2)) + noise(600, 4, 3) * 0.02;
