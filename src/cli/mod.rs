@@ -4,19 +4,22 @@ mod advise;
 mod choices;
 mod evaluate;
 mod identify;
+mod migration;
 mod pairing;
+mod registry;
 mod train;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use embedport::error::Result;
 
 pub use advise::Advise;
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
 pub use evaluate::Evaluate;
 pub use identify::Identify;
+pub use migration::{Backups, BackupsAction, MigrateCollection, Prune, Rollback, Verify};
 pub use pairing::Pairing;
+pub use registry::{Registry, RegistryAction, RegistryFile};
 pub use train::{Bridge, Train};
 
 /// Moves a vector store from one embedding model to another, in place, and proves that it worked
@@ -92,32 +95,6 @@ pub enum Command {
     },
 }
 
-/// Name of the registry file where none is given.
-const REGISTRY: &str = "registry.json";
-
-/// Where projections are looked up.
-#[derive(Args, Debug)]
-pub struct RegistryFile {
-    /// Registry of fitted projections; those that ship with embedport are always known
-    #[arg(long, value_name = "FILE", default_value = REGISTRY, global = true)]
-    pub registry: PathBuf,
-}
-
-impl RegistryFile {
-    /// The registry to look in. The one of the current folder need not exist; one that was asked for must.
-    pub fn open(&self) -> Result<embedport::registry::Registry> {
-        match self.is_default() {
-            true => embedport::registry::Registry::open_or_empty(&self.registry),
-            false => embedport::registry::Registry::open(&self.registry),
-        }
-    }
-
-    /// Whether no other than the usual one is meant.
-    pub fn is_default(&self) -> bool {
-        self.registry == Path::new(REGISTRY)
-    }
-}
-
 /// Which collection of which store.
 #[derive(Args, Debug)]
 pub struct StoreCollection {
@@ -130,135 +107,6 @@ pub struct StoreCollection {
     /// Namespace (for Chroma DATABASE or TENANT/DATABASE), where the name alone is not unique
     #[arg(long, value_name = "NAMESPACE", requires = "collection")]
     pub namespace: Option<String>,
-}
-
-/// Arguments of `migrate-collection`.
-#[derive(Args, Debug)]
-#[command(after_help = embedport::platform::holders::SIGHT)]
-pub struct MigrateCollection {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub store: StoreCollection,
-    /// Every collection of the store that the projection fits
-    #[arg(long, conflicts_with = "collection")]
-    pub all: bool,
-    /// Not possible: a collection has one space, so that a part of it cannot be migrated
-    #[arg(long, value_name = "WHERE", hide = true)]
-    pub filter: Option<String>,
-    /// Projection: a .safetensors file, or a name in the registry
-    #[arg(long, value_name = "FILE_OR_NAME")]
-    pub projection: String,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: RegistryFile,
-    /// Model that made the stored vectors, where the store does not record it
-    #[arg(long, value_name = "MODEL")]
-    pub source_model: Option<String>,
-    /// Where the target model's files are (NAME,path=FOLDER), to ask the result real questions; found by
-    /// itself if bundled or in the hub cache
-    #[arg(long, value_name = "MODEL")]
-    pub target_model: Option<String>,
-    /// Print the plan and stop
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Keep nothing for the way back: saves disk, and there is no rollback
-    #[arg(long)]
-    pub no_backup: bool,
-    /// Go on although the stored vectors do not look like the projection's source
-    #[arg(long)]
-    pub accept_unrecognised_vectors: bool,
-    /// Write for each record how near the truth its new vector is expected to be (cosine) and how crowded it lies: id,
-    /// confidence, crowding, with tabs between. The most crowded are worth most when they are embedded again
-    #[arg(long, value_name = "FILE", conflicts_with = "all")]
-    pub confidence: Option<PathBuf>,
-    /// What becomes of the neighbour graph
-    #[arg(long, value_enum, default_value_t = IndexArgument::Auto)]
-    pub index: IndexArgument,
-    /// What is saved for the way back
-    #[arg(long, value_enum, default_value_t = BackupArgument::Rows, conflicts_with = "no_backup")]
-    pub backup: BackupArgument,
-}
-
-/// Arguments of `verify`.
-#[derive(Args, Debug)]
-pub struct Verify {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub store: StoreCollection,
-    /// One migration, by its identifier
-    #[arg(long, value_name = "ID")]
-    pub migration: Option<String>,
-    /// Where the target model's files are (NAME,path=FOLDER), if not bundled or in the hub cache
-    #[arg(long, value_name = "MODEL")]
-    pub target_model: Option<String>,
-}
-
-/// Arguments of `rollback`.
-#[derive(Args, Debug)]
-pub struct Rollback {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub store: StoreCollection,
-    /// One migration, by its identifier
-    #[arg(long, value_name = "ID")]
-    pub migration: Option<String>,
-    /// Records that came or changed since the migration
-    #[arg(long, value_enum, default_value_t = SinceChoice::Refuse)]
-    pub since: SinceChoice,
-    /// Projection from the target space back to the source space, for --since keep
-    #[arg(long, value_name = "FILE_OR_NAME", required_if_eq("since", "keep"))]
-    pub reverse_projection: Option<String>,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: RegistryFile,
-}
-
-/// Arguments of `backups`.
-#[derive(Args, Debug)]
-pub struct Backups {
-    /// What to do
-    #[command(subcommand)]
-    pub action: BackupsAction,
-}
-
-/// Verbs of `backups`.
-#[derive(Debug, Subcommand)]
-pub enum BackupsAction {
-    /// List the migrations of a store with what is kept of each, and whether it is a way back
-    List {
-        #[command(flatten)]
-        #[allow(missing_docs)]
-        store: StoreCollection,
-    },
-    /// Remove backups: at least one of --migration, --collection, --keep-latest, --all says which
-    Prune(Prune),
-}
-
-/// Arguments of `backups prune`.
-#[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["migration", "collection", "keep_latest", "all"]))]
-pub struct Prune {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub store: StoreCollection,
-    /// The backup of one migration, by its identifier
-    #[arg(long, value_name = "ID", conflicts_with = "collection")]
-    pub migration: Option<String>,
-    /// All but the N latest backups of each collection; what rollbacks left goes too
-    #[arg(long, value_name = "N", conflicts_with = "migration")]
-    pub keep_latest: Option<usize>,
-    /// Every backup of the store
-    #[arg(long, conflicts_with_all = ["migration", "collection", "keep_latest"])]
-    pub all: bool,
-    /// Print the plan and stop
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
 }
 
 /// Arguments of `detect`.
@@ -290,47 +138,6 @@ pub struct Inspect {
     /// Read everything, say what is wrong and what a migration would do about it; changes nothing
     #[arg(long)]
     pub deep: bool,
-}
-
-/// Arguments of `registry`.
-#[derive(Args, Debug)]
-pub struct Registry {
-    /// What to do
-    #[command(subcommand)]
-    pub action: RegistryAction,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: RegistryFile,
-}
-
-/// Verbs of `registry`.
-#[derive(Debug, Subcommand)]
-pub enum RegistryAction {
-    /// List the projections
-    List,
-    /// Show one projection with its held-out report
-    Show {
-        /// Name in the registry, or a file
-        name: String,
-        /// Translate a threshold for cosines between source vectors into one for projected vectors
-        #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
-        threshold: Option<f64>,
-    },
-    /// Check that every file is there, undamaged, and says what the registry says
-    Check,
-    /// Make one projection of two: from A to B and from B to C
-    Compose {
-        /// The first: name in the registry, or a file
-        first: String,
-        /// The second, which starts where the first leads to
-        second: String,
-        /// Name of the result; FIRST--then--SECOND if not given
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        /// Folder that it is saved to
-        #[arg(long, value_name = "FOLDER", default_value = "projections")]
-        output_dir: PathBuf,
-    },
 }
 
 /// Arguments of `apply`.
