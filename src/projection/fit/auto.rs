@@ -2,10 +2,8 @@
 //!
 //! Every row is predicted once by a map that was fitted without it (cross-fitting), so no row is wasted and none flatters.
 //! The predictions of a method are judged together, as a collection is asked after a migration: the true vector of each row
-//! looks for its nearest among them; of few rows, several times. Ridge is taken unless another beats it by more than the
+//! looks for its nearest among them. Ridge is taken unless another beats it by more than the
 //! 90 % interval of their paired difference.
-
-use ndarray::Axis;
 
 use super::{FitOptions, Fitted, Method, crossed, method};
 use crate::context::Context;
@@ -20,14 +18,10 @@ const BASE: &str = "ridge";
 const RIVALS: [&str; 2] = ["contrast", "kernel"];
 /// What it is compared with besides where rows are few: rotations need fewest.
 const RIVALS_OF_FEW: [&str; 2] = ["pulled", "procrustes"];
-/// How many nearest rows are compared: the mean over all of these, as one number of few rows tells little.
-const NEAREST: [usize; 3] = [3, 5, K];
+/// How many nearest rows are compared: the mean over all of these, which is less noisy than one.
+const NEAREST: [usize; 3] = [5, 10, K];
 /// The most of these.
-const K: usize = 10;
-/// How often few rows are dealt into parts anew, for the same reason.
-const DEALS_OF_FEW: usize = 3;
-/// Rows that are few in this.
-const FEW_TO_DEAL: usize = 500;
+const K: usize = 20;
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 3000;
 /// Rows up to which there are five parts; of more rows three tell enough.
@@ -62,7 +56,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     order.truncate(MOST_ROWS);
     let rows = pairs.select(&order);
     let base = method(BASE)?;
-    if rows.len() < 4 * K {
+    if rows.len() < 2 * K {
         let mut fitted = (base.fit)(pairs, options, context)?;
         fitted.taken = Some(base.name);
         fitted.notes.push(format!("{} pairs are too few to compare methods, `{BASE}` was taken", rows.len()));
@@ -104,30 +98,18 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
 /// The share of its native neighbours that each row finds among rows that were predicted by maps of others.
 fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Vec<f64>> {
     let n = rows.len();
-    let deals = if n > FEW_TO_DEAL { 1 } else { DEALS_OF_FEW };
     let parts = if n > FEW_ROWS { 3 } else { 5 };
-    let mut sums = vec![0.0; n];
-    for deal in 0..deals {
-        // `rows` are in random order, so the first deal needs none of its own.
-        let order = match deal {
-            0 => (0..n).collect(),
-            _ => random::shuffled(n, context.seed ^ 0x6465_616c ^ deal as u64),
-        };
-        let predicted = crossed::predicted(method, rows, &order, parts, options, context)?;
-        let native = rows.target().select(Axis(0), &order);
-        for k in NEAREST {
-            let shares = overlap::native_overlap(predicted.view(), native.view(), k)?;
-            let shares =
-                shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))?;
-            for (row, share) in order.iter().zip(shares) {
-                if let Some(sum) = sums.get_mut(*row) {
-                    *sum += share;
-                }
-            }
-        }
+    // They are in random order: no other is needed.
+    let order: Vec<usize> = (0..n).collect();
+    let predicted = crossed::predicted(method, rows, &order, parts, options, context)?;
+    let mut means = vec![0.0; n];
+    for k in NEAREST {
+        let shares = overlap::native_overlap(predicted.view(), rows.target().view(), k)?;
+        let shares =
+            shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))?;
+        means.iter_mut().zip(shares).for_each(|(mean, share)| *mean += share / NEAREST.len() as f64);
     }
-    let looks = (deals * NEAREST.len()) as f64;
-    Ok(sums.into_iter().map(|sum| sum / looks).collect())
+    Ok(means)
 }
 
 #[cfg(test)]
@@ -153,7 +135,7 @@ mod tests {
         }
         let note = taken(x.clone(), y);
         assert!(
-            note.starts_with("`kernel` was taken; share of the native top 3/5/10 found by 600 rows"),
+            note.starts_with("`kernel` was taken; share of the native top 5/10/20 found by 600 rows"),
             "{note}"
         );
         let y = x.dot(&noise(5, 4, 2)) + noise(600, 4, 3) * 0.02;
