@@ -2,8 +2,8 @@
 //!
 //! Every row is predicted once by a map that was fitted without it (cross-fitting), so no row is wasted and none flatters.
 //! The predictions of a method are judged together, as a collection is asked after a migration: the true vector of each row
-//! looks for its nearest among them. Ridge is taken unless another beats it by more than the
-//! 90 % interval of their paired difference.
+//! looks for its nearest among them. Ridge is taken unless another beats it by more than the 50 % interval of their paired
+//! difference.
 
 use super::{FitOptions, Fitted, Method, crossed, method};
 use crate::context::Context;
@@ -22,6 +22,9 @@ const RIVALS_OF_FEW: [&str; 2] = ["pulled", "procrustes"];
 const NEAREST: [usize; 3] = [5, 10, K];
 /// The most of these.
 const K: usize = 20;
+/// What an interval holds that has to lie above ridge. To choose is not to claim: a wider one keeps ridge in more cells
+/// than it guards against a worse map.
+const COVERAGE: f64 = 0.5;
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 3000;
 /// Rows up to which there are five parts; of more rows three tell enough.
@@ -44,10 +47,17 @@ pub(super) fn mean(shares: &[f64]) -> f64 {
     shares.iter().sum::<f64>() / shares.len().max(1) as f64
 }
 
-/// Whether one method beats another by more than chance, by what the same rows find with each.
+/// Whether one method beats another by more than chance, by what the same rows find with each: by more than the interval
+/// that holds 90 % of the difference.
 pub(super) fn beats(shares: &[f64], base: &[f64], seed: u64) -> bool {
+    beats_by(0.9, shares, base, seed)
+}
+
+/// The same by the interval that holds `coverage` of the difference.
+fn beats_by(coverage: f64, shares: &[f64], base: &[f64], seed: u64) -> bool {
     let gains: Vec<f64> = shares.iter().zip(base).map(|(a, b)| a - b).collect();
-    let interval = bootstrap::interval_of(0.9, gains.len(), seed, |counts| bootstrap::means(&gains, counts));
+    let interval =
+        bootstrap::interval_of(coverage, gains.len(), seed, |counts| bootstrap::means(&gains, counts));
     interval.is_some_and(|(low, _)| low > 0.0)
 }
 
@@ -72,7 +82,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     }
     let best = rungs
         .iter()
-        .filter(|rung| beats(&rung.shares, &base.shares, context.seed))
+        .filter(|rung| beats_by(COVERAGE, &rung.shares, &base.shares, context.seed))
         .max_by(|a, b| a.mean().total_cmp(&b.mean()))
         .unwrap_or(&base);
     let mut fitted = (best.method.fit)(pairs, options, context)?;
