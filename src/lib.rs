@@ -1,6 +1,7 @@
 //! embedport moves a vector store from one embedding model to another, in place, and proves that it worked.
 
 pub mod advice;
+mod clusters;
 pub mod context;
 pub mod demo_assets;
 pub mod detect;

@@ -5,15 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_clustering::{KMeans, KMeansInit};
 use ndarray::{Array2, ArrayView2, Axis};
-use rand_xoshiro::Xoshiro256Plus;
-use rand_xoshiro::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Kind, Result};
+use crate::clusters;
+use crate::error::Result;
 
 /// Place of a text in the seeded random order.
 pub type Rank = [u8; 32];
@@ -118,14 +114,8 @@ fn clusters(vectors: ArrayView2<'_, f32>, n: usize, seed: u64) -> Result<Vec<usi
     let fitted = directions.nrows().min(CLUSTERED_ROWS);
     let k = ((n as f64).sqrt() as usize).clamp(8, 64).min(fitted);
     let part = directions.slice(ndarray::s![..fitted, ..]).to_owned();
-    let model = KMeans::params_with_rng(k, Xoshiro256Plus::seed_from_u64(seed))
-        .init_method(KMeansInit::Random)
-        .n_runs(1)
-        .max_n_iterations(ITERATIONS)
-        .tolerance(1e-4)
-        .fit(&DatasetBase::from(part))
-        .map_err(|e| Error::new(Kind::Internal, "the texts could not be clustered").because(e))?;
-    Ok(nearest(directions.view(), model.centroids()))
+    let centroids = clusters::centres(part, k, ITERATIONS, seed, "texts")?;
+    Ok(nearest(directions.view(), &centroids))
 }
 
 /// Index of the nearest centroid of each row: argmax of x.c - |c|^2 / 2.

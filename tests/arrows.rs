@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("space", &["error"]),
     ("context", &["error"]),
     ("random", &[]),
+    ("clusters", &["error"]),
     ("simd", &[]),
     ("matrix", &["error", "simd"]),
     ("platform", &["error", "context"]),
@@ -22,11 +23,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("embed", &["error", "space", "context", "matrix", "platform", "vector_file"]),
     (
         "projection",
-        &["error", "space", "context", "matrix", "simd", "measure", "platform", "random", "texts"],
+        &[
+            "error", "space", "context", "clusters", "matrix", "simd", "measure", "platform", "random",
+            "texts",
+        ],
     ),
     ("store", &["error", "space", "context", "hnsw", "platform", "simd"]),
     ("registry", &["error", "space", "projection", "platform"]),
-    ("sampling", &["error", "context", "random", "matrix", "texts"]),
+    ("sampling", &["error", "context", "clusters", "random", "matrix", "texts"]),
     (
         "identification",
         &["error", "space", "context", "matrix", "measure", "embed", "registry", "sampling", "store"],

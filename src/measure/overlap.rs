@@ -23,7 +23,7 @@ pub fn neighbour_overlap(
     target: ArrayView2<'_, f32>,
     k: usize,
 ) -> Result<Option<Vec<f64>>> {
-    overlap([predicted.view(), target.view()], [predicted.view(), target.view()], k, true)
+    overlap([predicted.view(), target.view()], [predicted.view(), target.view()], &[k], true)
 }
 
 /// As [`neighbour_overlap`], asked by the rows of `target` themselves: which share of the `k` rows of `target` nearest
@@ -35,6 +35,18 @@ pub fn native_overlap(
     predicted: ArrayView2<'_, f32>,
     target: ArrayView2<'_, f32>,
     k: usize,
+) -> Result<Option<Vec<f64>>> {
+    native_overlaps(predicted, target, &[k])
+}
+
+/// As [`native_overlap`], the mean over several `k`.
+///
+/// # Errors
+/// [`Mismatch`](crate::error::Kind::Mismatch) if the shapes differ.
+pub fn native_overlaps(
+    predicted: ArrayView2<'_, f32>,
+    target: ArrayView2<'_, f32>,
+    k: &[usize],
 ) -> Result<Option<Vec<f64>>> {
     overlap([target.view(), target.view()], [predicted.view(), target.view()], k, true)
 }
@@ -51,7 +63,7 @@ pub fn agreement(
     other: ArrayView2<'_, f32>,
     k: usize,
 ) -> Result<Option<Vec<f64>>> {
-    overlap([asking.view(), asking.view()], [other.view(), one.view()], k, false)
+    overlap([asking.view(), asking.view()], [other.view(), one.view()], &[k], false)
 }
 
 /// For each question: which share of the `k` rows of `collections[1]` nearest to row i of `asking[1]` is among the `k` rows
@@ -65,25 +77,28 @@ pub fn found_of(
     collections: [ArrayView2<'_, f32>; 2],
     k: usize,
 ) -> Result<Option<Vec<f64>>> {
-    overlap(asking, collections, k, false)
+    overlap(asking, collections, &[k], false)
 }
 
 /// For each row: which share of the rows of the second collection nearest to what asks the second is among those of the
-/// first nearest to what asks the first. `own`: row i of the collections is what row i asks with, and is not looked for.
+/// first nearest to what asks the first, the mean over the numbers `k` of nearest rows. `own`: row i of the collections is
+/// what row i asks with, and is not looked for.
 fn overlap(
     asking: [ArrayView2<'_, f32>; 2],
     collections: [ArrayView2<'_, f32>; 2],
-    k: usize,
+    k: &[usize],
     own: bool,
 ) -> Result<Option<Vec<f64>>> {
     let n = asking[0].nrows();
     let records = collections[1].nrows();
     let fits = asking[1].nrows() == n && collections[0].nrows() == records && (!own || records == n);
-    if k == 0 || !fits || records <= k + usize::from(own) {
+    let (Some(least), Some(most)) = (k.iter().min(), k.iter().max()) else { return Ok(None) };
+    if *least == 0 || !fits || records <= most + usize::from(own) {
         return Ok(None);
     }
     let asking = asking.map(matrix::normalised);
     let collections = collections.map(matrix::normalised);
+    let k_count = k.len() as f64;
     let mut shares = Vec::with_capacity(n);
     for first in (0..n).step_by(BLOCK) {
         let rows = s![first..(first + BLOCK).min(n), ..];
@@ -96,8 +111,11 @@ fn overlap(
             .enumerate()
             .map(|(i, (ours, true_ones))| {
                 let own = own.then_some(first + i);
-                let (a, b) = (chance_of_top(ours, k, own), chance_of_top(true_ones, k, own));
-                a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>() / k as f64
+                let share = |k: usize| {
+                    let (a, b) = (chance_of_top(ours, k, own), chance_of_top(true_ones, k, own));
+                    a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>() / k as f64
+                };
+                k.iter().map(|k| share(*k) / k_count).sum()
             })
             .collect();
         shares.extend(block);

@@ -66,11 +66,22 @@ pub fn execute(
     target_model: Option<&dyn Embedder>,
     context: &Context<'_>,
 ) -> Result<MigrationReport> {
+    execute_instead(plan, store, &projection.projection, &|_, _| (), target_model, context)
+}
+
+/// As [`execute_locked`], and takes the lock.
+pub(super) fn execute_instead(
+    plan: MigrationPlan,
+    store: &mut dyn VectorStore,
+    projection: &Projection,
+    instead: &Instead<'_>,
+    target_model: Option<&dyn Embedder>,
+    context: &Context<'_>,
+) -> Result<MigrationReport> {
     let state_folder = store.state_folder();
     files::create_folder(&state_folder)?;
     let _lock = lock::acquire(&state_folder.join("lock"), "migrate-collection")?;
-    let map = &projection.projection;
-    execute_locked(plan, store, map, &|_, _| (), target_model, context)
+    execute_locked(plan, store, projection, instead, target_model, context)
 }
 
 /// As [`execute`], with vectors of the target space that `instead` puts in the place of projected ones. The caller

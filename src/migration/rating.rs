@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use ndarray::{Array2, ArrayView2};
 use tempfile::NamedTempFile;
 
-use super::execute::execute_locked;
+use super::execute::execute_instead;
 use super::{MigrationPlan, MigrationReport};
 use crate::context::Context;
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
-use crate::platform::{files, lock};
+use crate::platform::files;
 use crate::projection::Projection;
 use crate::registry::Resolved;
 use crate::store::{Batch, VectorStore};
@@ -38,13 +38,10 @@ pub fn execute_rated(
     let map = &projection.projection;
     map.can_rate()?;
     let ratings = Ratings::create(path)?;
-    let state_folder = store.state_folder();
-    files::create_folder(&state_folder)?;
-    let _lock = lock::acquire(&state_folder.join("lock"), "migrate-collection")?;
     let rate = |batch: &Batch, new: &mut Array2<f32>| {
         ratings.add(map, &batch.ids, new.view());
     };
-    let report = execute_locked(plan, store, map, &rate, target_model, context)?;
+    let report = execute_instead(plan, store, map, &rate, target_model, context)?;
     ratings.finish().map_err(|error| {
         error.context(format!(
             "the collection was migrated ({}), its ratings were not written",

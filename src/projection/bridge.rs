@@ -33,8 +33,7 @@ use super::fit::{self, FitOptions};
 use super::header::FORMAT;
 use super::{Header, HeldOut, Pairs, Projection, Role, Subject};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
-use crate::matrix;
+use crate::error::Result;
 use crate::measure::{Estimate, overlap};
 
 /// Hits of a query that are looked at.
@@ -98,37 +97,28 @@ impl Projection {
     /// documents stand for those of queries. `held_out` as in [`Projection::fit`].
     ///
     /// # Errors
-    /// [`Mismatch`](error::Kind::Mismatch) if the pairs do not have the dimensions of the spaces,
-    /// [`Refused`](error::Kind::Refused) if there are too few pairs or all of one side are equal.
+    /// [`Mismatch`](crate::error::Kind::Mismatch) if the pairs do not have the dimensions of the spaces,
+    /// [`Refused`](crate::error::Kind::Refused) if there are too few pairs or all of one side are equal.
     pub fn bridge(
         subject: Subject,
         pairs: &Pairs,
         held_out: Option<usize>,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let (source, target) = pairs.dimensions();
-        if (source, target) != (subject.source.dimension, subject.target.dimension) {
-            let found = format!(
-                "pairs of {source} and {target} components were given for spaces of {} and {} components",
-                subject.source.dimension, subject.target.dimension
-            );
-            return Err(Error::new(error::Kind::Mismatch, found));
-        }
+        subject.check(pairs)?;
         let held_out = held_out.unwrap_or_else(|| Pairs::default_held_out(pairs.len()));
         let (training, held) = pairs.split(held_out, context.seed)?;
         let fitted = fit::bridge::fit(&training, &FitOptions::default(), context)?;
         let mut header = Header::new(subject, METHOD, &fitted, &training, &held, context);
         header.format = FORMAT;
         header.role = Role::Queries;
-        let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
         let mut projection =
             Projection { header, kind: fitted.kind, assisted: None, trust: None, held_out: None };
         let projected: Array2<f32> = projection.apply(held.source().view())?;
         let report = BridgeReport::measure(&held, &training, projected.view(), context.seed)?;
         projection.header.notes.extend(report.doubts());
         projection.header.bridge = Some(report);
-        let (ids, source, target) = (held.ids().to_vec(), held.source().clone(), held.target().clone());
-        projection.held_out = Some(HeldOut { ids, source, target, words: None, training_mean });
+        projection.held_out = Some(HeldOut::of(&held, None, &training));
         Ok(projection)
     }
 }
@@ -140,6 +130,7 @@ const METHOD: &str = "bridge";
 mod tests {
     use super::*;
     use crate::context::testing::context;
+    use crate::matrix;
     use crate::random;
     use crate::space::Space;
 

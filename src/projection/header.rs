@@ -7,6 +7,7 @@ use super::fit::Fitted;
 use super::pairs::Pairs;
 use super::role::Role;
 use crate::context::Context;
+use crate::error::{self, Error, Result};
 use crate::measure::{HeldOutReport, Retention, ScoreScale, Ways};
 use crate::space::Space;
 
@@ -29,6 +30,23 @@ pub struct Subject {
     pub target: Space,
     /// Where the texts of the pairs came from, in words.
     pub texts: String,
+}
+
+impl Subject {
+    /// Fails with [`Mismatch`](error::Kind::Mismatch) if `pairs` do not have the dimensions of the spaces.
+    pub(super) fn check(&self, pairs: &Pairs) -> Result<()> {
+        let (source, target) = pairs.dimensions();
+        if (source, target) == (self.source.dimension, self.target.dimension) {
+            return Ok(());
+        }
+        Err(Error::new(
+            error::Kind::Mismatch,
+            format!(
+                "pairs of {source} and {target} components were given for spaces of {} and {} components",
+                self.source.dimension, self.target.dimension
+            ),
+        ))
+    }
 }
 
 /// Description of a fitted projection, stored as JSON in its file.

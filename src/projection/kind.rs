@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, Axis};
 
 use super::affine::Affine;
 use super::chain::Chain;
@@ -27,6 +27,16 @@ pub trait Kind: Debug + Send + Sync {
     /// # Errors
     /// [`Mismatch`](crate::error::Kind::Mismatch) if the shapes do not fit.
     fn apply_into(&self, x: ArrayView2<'_, f32>, out: ArrayViewMut2<'_, f32>) -> Result<()>;
+
+    /// As [`Kind::apply_into`], into rows of its own: n x target.
+    ///
+    /// # Errors
+    /// As [`Kind::apply_into`].
+    fn applied(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+        let mut out = Array2::zeros((x.nrows(), self.dimensions().1));
+        self.apply_into(x, out.view_mut())?;
+        Ok(out)
+    }
 
     /// Everything that is needed to load it again, by name; of a chain what its stages do not hold.
     fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, f32>)>;

@@ -74,6 +74,18 @@ pub struct HeldOut {
     pub training_mean: Array1<f32>,
 }
 
+impl HeldOut {
+    fn of(held: &Pairs, words: Option<Array2<f32>>, training: &Pairs) -> Self {
+        HeldOut {
+            ids: held.ids().to_vec(),
+            source: held.source().clone(),
+            target: held.target().clone(),
+            words,
+            training_mean: matrix::column_means(training.target().view()).mapv(|v| v as f32),
+        }
+    }
+}
+
 impl Projection {
     /// Splits `pairs`, fits `method` to the training rows, measures it on the held-out rows.
     ///
@@ -92,21 +104,12 @@ impl Projection {
         rest: Option<&Rest<'_>>,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let (source, target) = pairs.dimensions();
-        if (source, target) != (subject.source.dimension, subject.target.dimension) {
-            return Err(Error::new(
-                error::Kind::Mismatch,
-                format!(
-                    "pairs of {source} and {target} components were given for spaces of {} and {} components",
-                    subject.source.dimension, subject.target.dimension
-                ),
-            ));
-        }
+        subject.check(pairs)?;
+        let source = pairs.dimensions().0;
         let held_out = held_out.unwrap_or_else(|| Pairs::default_held_out(pairs.len()));
         let (training, held) = pairs.split(held_out, context.seed)?;
         let mut fitted = fit::fit(method, &training, options, context)?;
         let with_texts = fit::texts::fit(method, &training, &mut fitted, options, context)?;
-        let training_mean = matrix::column_means(training.target().view()).mapv(|v| v as f32);
         let mut header = Header::new(subject, method, &fitted, &training, &held, context);
         let taken = fitted.taken.unwrap_or(method);
         let mut assisted_method = None;
@@ -148,13 +151,7 @@ impl Projection {
             trust = Some(learnt);
         }
         let words = held.texts().filter(|_| assisted.is_some()).map(|texts| texts.rows.clone());
-        let held_out = HeldOut {
-            ids: held.ids().to_vec(),
-            source: held.source().clone(),
-            target: held.target().clone(),
-            words,
-            training_mean,
-        };
+        let held_out = HeldOut::of(&held, words, &training);
         let mut projection = Projection { header, kind: fitted.kind, assisted, trust: None, held_out: None };
         let report = |projected: Array2<f32>| {
             let mean = held_out.training_mean.view();

@@ -112,14 +112,8 @@ fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context
     // They are in random order: no other is needed.
     let order: Vec<usize> = (0..n).collect();
     let predicted = crossed::predicted(method, rows, &order, parts, options, context)?;
-    let mut means = vec![0.0; n];
-    for k in NEAREST {
-        let shares = overlap::native_overlap(predicted.view(), rows.target().view(), k)?;
-        let shares =
-            shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))?;
-        means.iter_mut().zip(shares).for_each(|(mean, share)| *mean += share / NEAREST.len() as f64);
-    }
-    Ok(means)
+    let shares = overlap::native_overlaps(predicted.view(), rows.target().view(), &NEAREST)?;
+    shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))
 }
 
 #[cfg(test)]

@@ -66,8 +66,7 @@ pub(super) fn predicted(
         let unseen: HashSet<usize> = rows.iter().copied().collect();
         let seen: Vec<usize> = (0..pairs.len()).filter(|row| !unseen.contains(row)).collect();
         let kind = (method.fit)(&pairs.select(&seen), options, context)?.kind;
-        let mut made = Array2::zeros((rows.len(), predicted.ncols()));
-        kind.apply_into(pairs.source().select(Axis(0), &rows).view(), made.view_mut())?;
+        let made = kind.applied(pairs.source().select(Axis(0), &rows).view())?;
         for (place, made) in places.into_iter().zip(made.outer_iter()) {
             predicted.row_mut(place).assign(&made);
         }

@@ -153,12 +153,7 @@ impl Trial<'_> {
 }
 
 fn made(pairs: usize, kind: &dyn Kind, asking: &Pairs, rest: ArrayView2<'_, f32>) -> Result<Made> {
-    let apply = |x: ArrayView2<'_, f32>| -> Result<Array2<f32>> {
-        let mut out = Array2::zeros((x.nrows(), kind.dimensions().1));
-        kind.apply_into(x, out.view_mut())?;
-        Ok(out)
-    };
-    Ok(Made { pairs, asked: apply(asking.source().view())?, rest: apply(rest)? })
+    Ok(Made { pairs, asked: kind.applied(asking.source().view())?, rest: kind.applied(rest)? })
 }
 
 #[cfg(test)]

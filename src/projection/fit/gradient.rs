@@ -35,6 +35,11 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     Ok(Fitted { kind: Box::new(affine), lambda: None, found: None, taken: None, notes })
 }
 
+/// Rows in the order of pass `epoch`, counted from 1.
+pub(super) fn pass_order(n: usize, epoch: usize, seed: u64) -> Vec<u32> {
+    random::shuffled(n, seed.wrapping_add(epoch as u64)).into_iter().map(|row| row as u32).collect()
+}
+
 /// Refuses options by which nothing would be learnt.
 pub(super) fn sensible(options: &FitOptions) -> Result<()> {
     if options.batch == 0 || options.epochs == 0 {
@@ -125,10 +130,7 @@ impl Run {
         let mut epochs = 0;
         for epoch in 1..=options.epochs {
             context.check()?;
-            let order: Vec<u32> = random::shuffled(n, context.seed.wrapping_add(epoch as u64))
-                .into_iter()
-                .map(|i| i as u32)
-                .collect();
+            let order = pass_order(n, epoch, context.seed);
             for rows in order.chunks(options.batch) {
                 step(rows, (&x, &y), (&weight, &bias), &mut optimiser).map_err(failed)?;
             }

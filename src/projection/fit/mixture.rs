@@ -6,13 +6,8 @@
 //! ridge. Number of parts, temperature and penalty are those of least squared error by cross-fitting. If the errors do not
 //! fall by more than chance, ridge is taken as it is.
 
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_clustering::{KMeans, KMeansInit};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis, concatenate, s};
-use rand_xoshiro::Xoshiro256Plus;
-use rand_xoshiro::rand_core::SeedableRng;
 
 use super::remainder::{Crossed, Remainder};
 use super::{FitOptions, Fitted};
@@ -20,7 +15,7 @@ use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::projection::mixture::{Mixture, Routing, counting};
 use crate::projection::pairs::Pairs;
-use crate::{matrix, random};
+use crate::{clusters, matrix, random};
 
 /// Numbers of parts that are tried: the first at each temperature, the others at the best one.
 const PARTS: [usize; 4] = [8, 4, 16, 32];
@@ -163,16 +158,7 @@ impl Rows {
     /// Centres of `parts` clusters of the first rows.
     fn centres(&self, parts: usize, seed: u64) -> Result<Array2<f32>> {
         let some = self.units.slice(s![..self.units.nrows().min(MOST_CHOOSING), ..]).to_owned();
-        let model = KMeans::params_with_rng(parts, Xoshiro256Plus::seed_from_u64(seed))
-            .init_method(KMeansInit::Random)
-            .n_runs(1)
-            .max_n_iterations(ITERATIONS)
-            .tolerance(1e-4)
-            .fit(&DatasetBase::from(some))
-            .map_err(|e| {
-                Error::new(error::Kind::Internal, "the source rows could not be clustered").because(e)
-            })?;
-        Ok(model.centroids().clone())
+        clusters::centres(some, parts, ITERATIONS, seed, "source rows")
     }
 
     /// What a part has to learn from the rows for which it counts.

@@ -9,8 +9,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
 use ndarray::{Array1, Array2, s};
 
-use super::gradient::{copy, failed, sensible, tensor};
-use super::remainder::{Crossed, Remainder, halves};
+use super::gradient::{copy, failed, pass_order, sensible, tensor};
+use super::remainder::{Crossed, Remainder, halves, unit_scale};
 use super::{FitOptions, Fitted, auto};
 use crate::context::Context;
 use crate::error::Result;
@@ -44,8 +44,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     }
     let apart = Crossed::apart(&pairs, (n / 10).clamp(1, 500), remainder.lambda, options, context)?;
     let Some(fold) = apart.folds.first() else { return remainder.alone("no rows to learn from") };
-    let inverse = |a: &Array2<f32>| (a.len() as f64 / sum_of_squares(a)).sqrt() as f32;
-    let (source_scale, scale) = (inverse(&fold.seen.source), inverse(&fold.seen.errors));
+    let (source_scale, scale) = (unit_scale(&fold.seen.source), unit_scale(&fold.seen.errors));
     if !source_scale.is_finite() || !scale.is_finite() {
         return remainder.alone("ridge leaves nothing to learn");
     }
@@ -78,10 +77,6 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         output_shift: map.dot(&output_shift) * (share / scale),
     };
     Ok(remainder.with(Mlp::new(affine, layers)?))
-}
-
-fn sum_of_squares(a: &Array2<f32>) -> f64 {
-    a.outer_iter().map(matrix::squared_norm).sum()
 }
 
 /// Tells how good a network is by rows that nothing was learnt from.
@@ -140,10 +135,7 @@ impl Run {
         context.progress.start("fitting", Some(epochs as u64), "epochs");
         let mut number = 0;
         for epoch in 1..=epochs {
-            let order: Vec<u32> = random::shuffled(n, context.seed.wrapping_add(epoch as u64))
-                .into_iter()
-                .map(|i| i as u32)
-                .collect();
+            let order = pass_order(n, epoch, context.seed);
             for rows in order.chunks(batch) {
                 context.check()?;
                 number += 1;

@@ -11,13 +11,12 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
 use ndarray::{Array2, s};
 
-use super::gradient::{copy, failed, sensible, tensor};
-use super::remainder::{Crossed, Remainder};
+use super::gradient::{copy, failed, pass_order, sensible, tensor};
+use super::remainder::{Crossed, Remainder, unit_scale};
 use super::{FitOptions, Fitted, auto};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::measure::overlap::native_overlap;
-use crate::projection::affine::Affine;
 use crate::projection::kind::Kind;
 use crate::projection::pairs::Pairs;
 use crate::{matrix, random};
@@ -55,16 +54,13 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     let (unseen, seen) = rows.split_at(fold.rows.len());
     let (unseen, seen) = (pairs.select(unseen), pairs.select(seen));
     // The restored mean is where the affine map takes the mean of the source rows.
-    let mean = applied(&affine, &(seen.source() - &fold.seen.source).slice(s![..1, ..]).to_owned())?;
-    let inverse = |a: &Array2<f32>| {
-        (a.len() as f64 / a.outer_iter().map(matrix::squared_norm).sum::<f64>()).sqrt() as f32
-    };
-    let (source_scale, scale) = (inverse(&fold.seen.source), inverse(&fold.seen.target));
+    let mean = affine.applied((seen.source() - &fold.seen.source).slice(s![..1, ..]))?;
+    let (source_scale, scale) = (unit_scale(&fold.seen.source), unit_scale(&fold.seen.target));
     if !source_scale.is_finite() || !scale.is_finite() {
         remainder.notes.push("the targets are all equal: `contrast` was taken".to_owned());
         return Ok(remainder.with(start));
     }
-    let (source, ridge) = (&fold.source * (source_scale / scale), applied(&affine, unseen.source())?);
+    let (source, ridge) = (&fold.source * (source_scale / scale), affine.applied(unseen.source().view())?);
     let judges = |from: usize| {
         let half = |rows: &Array2<f32>| rows.slice(s![from..;2, ..]).to_owned();
         Judge { source: half(&source), ridge: half(&ridge), truth: half(unseen.target()) }
@@ -87,12 +83,6 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     }
     let learnt = start.plus(&(best.weight * (source_scale / scale)))?;
     Ok(remainder.with(learnt))
-}
-
-fn applied(affine: &Affine, x: &Array2<f32>) -> Result<Array2<f32>> {
-    let mut out = Array2::zeros((x.nrows(), affine.dimensions().1));
-    affine.apply_into(x.view(), out.view_mut())?;
-    Ok(out)
 }
 
 /// Tells what is found among rows that nothing was learnt from.
@@ -154,10 +144,7 @@ impl Run {
         let mut best = Best { shares: self.judge.shares(None)?, weight: none, epoch: 0, epochs: 0 };
         context.progress.start("fitting", Some(epochs as u64), "epochs");
         for epoch in 1..=epochs {
-            let order: Vec<u32> = random::shuffled(n, context.seed.wrapping_add(epoch as u64))
-                .into_iter()
-                .map(|i| i as u32)
-                .collect();
+            let order = pass_order(n, epoch, context.seed);
             // A rest that is too small to have neighbours is left out of this pass.
             for rows in order.chunks(BATCH).filter(|rows| rows.len() > 2 * K) {
                 context.check()?;

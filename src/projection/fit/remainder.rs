@@ -103,6 +103,11 @@ impl Remainder {
     }
 }
 
+/// What takes rows to a mean squared component of 1; not finite where all are zero.
+pub(super) fn unit_scale(rows: &Array2<f32>) -> f32 {
+    (rows.len() as f64 / rows.outer_iter().map(matrix::squared_norm).sum::<f64>()).sqrt() as f32
+}
+
 /// Every other value and the rest: what chooses among many must not say as well whether the chosen one helps.
 pub(super) fn halves(values: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let every_other = |from| values.iter().skip(from).step_by(2).copied().collect();
@@ -191,8 +196,7 @@ impl Fold {
         errors: &mut Array2<f32>,
     ) -> Result<Fold> {
         let some = pairs.select(&rows);
-        let mut predicted = Array2::zeros(some.target().dim());
-        seen.affine()?.apply_into(some.source().view(), predicted.view_mut())?;
+        let predicted = seen.affine()?.applied(some.source().view())?;
         for ((row, predicted), y) in rows.iter().zip(predicted.outer_iter()).zip(some.target().outer_iter()) {
             errors.row_mut(*row).assign(&(&y - &predicted));
         }

@@ -26,7 +26,5 @@ pub(super) fn pairs(n: usize, d: usize, m: usize) -> Pairs {
 
 /// What a fitted map makes of `x`.
 pub(super) fn applied(fitted: &Fitted, x: &Array2<f32>) -> Array2<f32> {
-    let mut out = Array2::zeros((x.nrows(), fitted.kind.dimensions().1));
-    fitted.kind.apply_into(x.view(), out.view_mut()).unwrap();
-    out
+    fitted.kind.applied(x.view()).unwrap()
 }
