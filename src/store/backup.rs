@@ -1,8 +1,11 @@
 //! What is kept for the way back, and what may have happened since.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::platform::files;
 
 /// What was kept for the way back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +33,22 @@ pub struct BackupFile {
     pub bytes: u64,
     /// SHA-256, hexadecimal.
     pub sha256: String,
+}
+
+impl BackupFile {
+    /// Describes what lies at `path`, as `name`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn of(path: &Path, name: PathBuf) -> Result<BackupFile> {
+        let (bytes, sha256) = files::sha256(path)?;
+        Ok(BackupFile { path: name, bytes, sha256 })
+    }
+}
+
+/// `path` as seen from `folder`: relative if it lies below.
+pub(super) fn relative(folder: &Path, path: &Path) -> PathBuf {
+    path.strip_prefix(folder).unwrap_or(path).to_path_buf()
 }
 
 /// What to do with records that came after the backup.

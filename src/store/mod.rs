@@ -8,6 +8,7 @@ mod chroma;
 mod examination;
 mod find;
 mod rewriting;
+mod sql;
 
 use std::path::{Path, PathBuf};
 

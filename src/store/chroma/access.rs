@@ -7,10 +7,10 @@ use rusqlite::Connection;
 use super::catalog::{self, Entry};
 use super::release::Release;
 use super::snapshot::Snapshot;
-use super::sql::{self, Doing};
 use super::{ChromaStore, DATABASE, changes, stamp};
 use crate::error::{Error, Kind, Result};
 use crate::platform::holders;
+use crate::store::sql::{self, Doing};
 use crate::store::{Collection, VectorStore};
 
 /// Longer than it takes to start a program, shorter than anybody notices.

@@ -10,13 +10,14 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::digest::Digester;
 use super::release::Release;
-use super::rows_file::Writer;
 use super::snapshot::Snapshot;
-use super::sql::{self, Doing};
 use super::stamp;
 use super::traces::{ROWS, Traces};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::platform::files;
+use crate::store::backup::relative;
+use crate::store::sql::rows_file::Writer;
+use crate::store::sql::{self, Doing, whole};
 use crate::store::{Backup, BackupFile, Saved};
 
 /// Writes the rows into `<folder>/backup/` and describes them together with the index files. `look` sees id and text
@@ -41,17 +42,17 @@ pub(super) fn write(
     // Hashing the index files keeps one processor busy, the tables another.
     let (hashed, saved) = std::thread::scope(|scope| {
         let hashing = scope.spawn(|| {
-            index.into_iter().map(|path| describe(&store.join(&path), path)).collect::<Result<Vec<_>>>()
+            index.into_iter().map(|path| BackupFile::of(&store.join(&path), path)).collect::<Result<Vec<_>>>()
         });
         let saved = save_rows(connection, &rows, release, snapshot, look);
         (hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), saved)
     });
     let content = saved?;
-    let mut kept = vec![describe(&rows, relative(store, &rows))?];
+    let mut kept = vec![BackupFile::of(&rows, relative(store, &rows))?];
     kept.extend(hashed?);
     let mut open = Vec::new();
     if full {
-        let (copies, files) = copy_whole(store, &folder)?;
+        let (copies, files) = whole::copy(&store.join(super::DATABASE), store, &folder)?;
         kept.extend(copies);
         open = files;
     }
@@ -64,38 +65,6 @@ pub(super) fn write(
         details: traces.to_json(),
     };
     Ok((Saved { backup, content }, open))
-}
-
-/// `path` as the store sees it: relative if it lies below.
-pub(super) fn relative(store: &Path, path: &Path) -> PathBuf {
-    path.strip_prefix(store).unwrap_or(path).to_path_buf()
-}
-
-fn describe(path: &Path, name: PathBuf) -> Result<BackupFile> {
-    let (bytes, sha256) = files::sha256(path)?;
-    Ok(BackupFile { path: name, bytes, sha256 })
-}
-
-/// Copies the database file, and its write-ahead log if there is one, into `folder`. Nothing has been changed through
-/// the connection that holds the lock, so that the files are of one moment.
-///
-/// Returns the open files: closing one would let go of every lock that this process has on it, so they have to
-/// stay open until the transaction has ended.
-fn copy_whole(store: &Path, folder: &Path) -> Result<(Vec<BackupFile>, Vec<File>)> {
-    let (mut copies, mut open) = (Vec::new(), Vec::new());
-    for name in [super::DATABASE.to_owned(), format!("{}-wal", super::DATABASE)] {
-        let path = store.join(&name);
-        let mut file = match File::open(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            file => file.map_err(|e| Error::io("read", &path, e))?,
-        };
-        let copy = folder.join(&name);
-        let copied = files::write_atomically(&copy, |mut out| std::io::copy(&mut file, &mut out).map(drop));
-        open.push(file);
-        copied?;
-        copies.push(describe(&copy, relative(store, &copy))?);
-    }
-    Ok((copies, open))
 }
 
 fn save_rows(

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::embedding_function::EmbeddingFunction;
 use super::release::Release;
+use super::sequence;
 use super::settings::{Settings, Sources};
-use super::sql::{self, Doing};
 use crate::error::{Error, Kind, Result};
+use crate::store::sql::Doing;
 
 const VECTOR_TYPE: &str = "urn:chroma:segment/vector/hnsw-local-persisted";
 const METADATA_TYPE: &str = "urn:chroma:segment/metadata/sqlite";
@@ -214,7 +215,7 @@ pub(super) fn max_seq_id(connection: &Connection, segment: &str) -> Result<Optio
     let found = connection
         .prepare_cached("SELECT seq_id FROM max_seq_id WHERE segment_id = ?1")
         .doing(doing)?
-        .query_row([segment], |row| Ok(sql::sequence(row.get_ref(0)?)))
+        .query_row([segment], |row| Ok(sequence::read(row.get_ref(0)?)))
         .optional()
         .doing(doing)?;
     match found {

@@ -5,10 +5,11 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use super::catalog::Entry;
-use super::sql::{self, Doing};
-use super::{rows_file, stamp};
+use super::stamp;
 use crate::error::Result;
 use crate::store::Changes;
+use crate::store::sql::rows_file;
+use crate::store::sql::{self, Doing};
 
 /// Tables of the saved rows that grow with the collection.
 const RECORDS: [&str; 3] = ["embeddings", "embedding_metadata", "embedding_metadata_array"];

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, params};
 
 use super::catalog::Entry;
-use super::rows_file::quoted;
-use super::sql::{self, Doing};
 use crate::error::Result;
+use crate::store::sql::rows_file::quoted;
+use crate::store::sql::{self, Doing};
 
 const DOING: &str = "restore the records";
 

@@ -5,10 +5,10 @@ use rusqlite::{Connection, Row};
 use sha2::{Digest, Sha256};
 
 use super::release::Release;
-use super::rows_file::Writer;
-use super::sql::Doing;
 use crate::error::Result;
 use crate::platform::files;
+use crate::store::sql::Doing;
+use crate::store::sql::rows_file::Writer;
 
 /// SHA-256 over ids, texts and metadata of the METADATA segment `segment`, in the order of the keys.
 pub(super) fn content(connection: &Connection, release: Release, segment: &str) -> Result<String> {

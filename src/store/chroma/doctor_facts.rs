@@ -12,9 +12,9 @@ use super::hnsw_files::{HEADER_BYTES, Header};
 use super::index::{self, HEADER, LENGTHS, LEVEL0, METADATA, check_links};
 use super::pickle::{self, IndexMetadata};
 use super::queue::{Pending, Place};
-use super::sql::Doing;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
+use crate::store::sql::Doing;
 
 /// Elements per read.
 const CHUNK: u64 = 1024;

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 
 use super::STATE;
 use super::access::folder_bytes;
-use super::sql::Doing;
 use crate::error::{Error, Result};
+use crate::store::sql::Doing;
 use crate::store::{Finding, Severity};
 
 /// Files of embedport's state beyond this are not journals.

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::doctor::{Check, Symptom};
 use super::doctor_facts::{Facts, Queued};
-use super::sql::Doing;
 use crate::store::Severity;
+use crate::store::sql::Doing;
 
 /// In the order of the report.
 pub(super) const CHECKS: &[Check] = &[

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::catalog::{self, Entry};
 use super::embedding_function::{set_in_config, set_in_schema};
 use super::release::Release;
-use super::sql::Doing;
 use super::stamp::{self, Stamp};
 use super::{queue, tail};
 use crate::error::{Error, Kind, Result};
+use crate::store::sql::Doing;
 
 /// Points `entry` to the segment of `stamp`, whose files are complete and durable. `tail`: what stays in the
 /// queue, if the new index has not read all of it.

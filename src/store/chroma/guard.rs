@@ -3,9 +3,9 @@
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::sql::Doing;
 use super::stamp;
 use crate::error::Result;
+use crate::store::sql::Doing;
 
 /// Tables that a switch changes. Ids, texts, metadata and full-text entries are in others.
 const WRITABLE: [&str; 6] =

@@ -30,11 +30,10 @@ mod records;
 mod release;
 mod restore;
 mod rewrite;
-mod rows_file;
+mod sequence;
 mod settings;
 mod snapshot;
 mod source;
-mod sql;
 mod stamp;
 mod tail;
 mod traces;
@@ -48,7 +47,6 @@ use self::records::{Cursor, Reader};
 use self::release::Release;
 use self::rewrite::ChromaRewrite;
 use self::snapshot::Snapshot;
-use self::sql::Doing;
 use self::traces::{ROWS, Traces};
 use super::{
     Backup, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite, RewriteTarget,
@@ -58,6 +56,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform::holders;
 use crate::space::Space;
+use crate::store::sql::{self, Doing};
 use ndarray::ArrayView2;
 
 pub(super) const SCHEME: &str = "chroma";

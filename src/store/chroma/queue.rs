@@ -6,8 +6,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::catalog::Entry;
-use super::sql::Doing;
 use crate::error::{Error, Kind, Result};
+use crate::store::sql::Doing;
 
 /// Id of the record that the remaining queue row deletes.
 const NOBODY: &str = "__none__";

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::snapshot::Snapshot;
-use super::sql::Doing;
 use crate::error::{Error, Kind, Result};
+use crate::store::sql::Doing;
 use crate::store::{Batch, Records};
 use ndarray::Array2;
 

@@ -4,8 +4,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::pickle_write::Form;
-use super::sql::{self, Doing};
 use crate::error::{Error, Kind, Result};
+use crate::store::sql::{self, Doing};
 
 /// Each part's oldest and newest migration known here: what chromadb 0.4.0 starts with, and what anything
 /// above was written by a release that came later.

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::catalog::Entry;
 use super::release::Release;
-use super::sql::{self, Doing};
 use super::traces::Traces;
-use super::{changes, content, fold, queue, stamp};
+use super::{changes, content, fold, queue, sequence, stamp};
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
+use crate::store::sql::{self, Doing};
 use crate::store::{Backup, BackupFile, Changes, Since};
 
 /// Where a file of the backup lies. Index files may lie in the backup or, if the run that made it was cut
@@ -177,7 +177,7 @@ fn counts(connection: &Connection, release: Release) -> Result<()> {
     while let Some(row) = rows.next().doing(doing)? {
         let segment: String = row.get(0).doing(doing)?;
         let saved = row.get_ref(1).doing(doing)?;
-        let value = match (release.is_rust(), sql::sequence(saved)) {
+        let value = match (release.is_rust(), sequence::read(saved)) {
             (true, Some(number)) => types::Value::Integer(number),
             _ => row.get(1).doing(doing)?,
         };
@@ -199,7 +199,7 @@ fn keep_numbers_rising(connection: &Connection, topic: &str) -> Result<()> {
         .query_row("SELECT coalesce(max(seq_id), 0) FROM main.embeddings_queue", [], |row| row.get(0))
         .doing(doing)?;
     let mut statement = connection.prepare("SELECT seq_id FROM main.max_seq_id").doing(doing)?;
-    let counts = statement.query_map([], |row| Ok(sql::sequence(row.get_ref(0)?))).doing(doing)?;
+    let counts = statement.query_map([], |row| Ok(sequence::read(row.get_ref(0)?))).doing(doing)?;
     let counts: Vec<Option<i64>> = counts.collect::<rusqlite::Result<_>>().doing(doing)?;
     match counts.into_iter().flatten().max() {
         Some(read) if queue < read => queue::sentinel(connection, topic, read).map(drop),

@@ -13,12 +13,13 @@ use super::rebuilt::Rebuilt;
 use super::release::Release;
 use super::snapshot::Snapshot;
 use super::source;
-use super::sql::Doing;
 use super::stamp::Stamp;
 use super::traces::Traces;
-use super::{backup, fold, records, sql};
+use super::{backup, fold, records};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+
+use crate::store::sql::{self, Doing};
 use crate::store::{BackupChoice, Batch, Hit, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget, Saved};
 
 /// See [`Rewrite`]. The transaction ends with the connection: dropping this rolls it back.
@@ -55,7 +56,7 @@ impl ChromaRewrite {
         let traces = Traces {
             collection: entry.id.clone(),
             migration: target.migration.clone(),
-            folder: backup::relative(&store, &target.folder),
+            folder: crate::store::backup::relative(&store, &target.folder),
             old_segment: entry.vector.clone(),
             new_segment: new_segment(&target.migration, &entry.vector),
         };

@@ -12,9 +12,9 @@ use super::hnsw_files::LARGEST_DIMENSION;
 use super::ids::Listed;
 use super::index::{self, Index};
 use super::queue::{self, Pending, Place};
-use super::sql::Doing;
 use crate::error::{Error, Kind, Result};
 use crate::hnsw::{self, Searcher};
+use crate::store::sql::Doing;
 use crate::store::{Hit, Metric};
 
 /// A consistent view, valid as long as the connection's transaction.

@@ -3,9 +3,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::sql::{self, Doing};
 use crate::error::{Error, Kind, Result};
 use crate::space::Space;
+use crate::store::sql::{self, Doing};
 
 pub(super) const TABLE: &str = "embedport_spaces";
 

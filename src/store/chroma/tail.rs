@@ -7,8 +7,8 @@ use rusqlite::{Connection, params};
 use super::catalog::Entry;
 use super::queue;
 use super::release::Release;
-use super::sql::Doing;
 use crate::error::Result;
+use crate::store::sql::Doing;
 
 const UPSERT: i64 = 2;
 

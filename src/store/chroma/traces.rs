@@ -6,9 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::sql::Doing;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
+use crate::store::sql::Doing;
 
 /// The saved rows, inside the backup's folder.
 pub(super) const ROWS: &str = "rows.bin";

@@ -12,15 +12,15 @@ use std::path::Path;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::sql::Doing;
+use super::Doing;
 use crate::error::{Error, Kind, Result};
 
 const FORMAT: &[u8] = b"embedport rows 1\n";
-/// More columns than any table of Chroma's has.
-const MOST_COLUMNS: u64 = 64;
+/// As many columns as a table of SQLite can have by default.
+const MOST_COLUMNS: u64 = 2000;
 
 /// Writes tables.
-pub(super) struct Writer<'a> {
+pub(in crate::store) struct Writer<'a> {
     out: &'a mut dyn Write,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Writer<'a> {
 ///
 /// # Errors
 /// [`Kind::Damaged`] if the file is none of these; lengths are never believed beyond the file's size.
-pub(super) fn load(
+pub(in crate::store) fn load(
     connection: &Connection,
     schema: &str,
     path: &Path,
@@ -132,7 +132,7 @@ pub(super) fn load(
 }
 
 /// A column's or table's name as an identifier.
-pub(super) fn quoted(name: &str) -> String {
+pub(in crate::store) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

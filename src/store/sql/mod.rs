@@ -1,4 +1,7 @@
-//! SQLite with the crate's errors.
+//! SQLite with the crate's errors: what every store that lies in SQLite files shares.
+
+pub(in crate::store) mod rows_file;
+pub(in crate::store) mod whole;
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +15,7 @@ use crate::platform::fault;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Classes a failure of SQLite by its cause.
-pub(super) trait Doing<T> {
+pub(in crate::store) trait Doing<T> {
     fn doing(self, doing: &str) -> Result<T>;
 }
 
@@ -32,21 +35,21 @@ fn failure(doing: &str, cause: rusqlite::Error) -> Error {
         ) => Kind::CannotWrite,
         Some(ErrorCode::SystemIoFailure) => Kind::Io,
         Some(ErrorCode::OperationInterrupted) => Kind::Interrupted,
-        // A table or column that is missing, or a value of the wrong type: not what Chroma writes.
+        // A table or column that is missing, or a value of the wrong type: not what such a store has.
         _ => Kind::Damaged,
     };
     let error = Error::new(kind, format!("cannot {doing} (SQLite)")).because(cause);
     match kind {
         Kind::Locked => error.hint("another program is writing to the database; stop it and try again"),
         Kind::CannotWrite => error.hint("check free space and permissions of the folder"),
-        Kind::Damaged => error.hint("check the file with `sqlite3 chroma.sqlite3 'PRAGMA integrity_check'`"),
+        Kind::Damaged => error.hint("check the file with `sqlite3 FILE 'PRAGMA integrity_check'`"),
         _ => error,
     }
 }
 
 /// Opens an existing database. A journal that a killed program left behind is rolled back by the
 /// first read, as any opener does; apart from that, `read_only` connections change nothing.
-pub(super) fn open(database: &Path, read_only: bool) -> Result<Connection> {
+pub(in crate::store) fn open(database: &Path, read_only: bool) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags).doing("open the tables")?;
     connection.busy_timeout(PATIENCE).doing("set a time limit")?;
@@ -60,7 +63,7 @@ pub(super) fn open(database: &Path, read_only: bool) -> Result<Connection> {
 }
 
 /// Commits. All pages are written before, so that a lack of room shows while nothing has happened yet.
-pub(super) fn commit(connection: &Connection) -> Result<()> {
+pub(in crate::store) fn commit(connection: &Connection) -> Result<()> {
     let doing = "commit";
     let reach = |point: &str| {
         fault::reach(point).map_err(|e| Error::new(Kind::Io, "stopped before the commit").because(e))
@@ -74,49 +77,15 @@ pub(super) fn commit(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool> {
+pub(in crate::store) fn has_table(connection: &Connection, name: &str) -> Result<bool> {
     holds(connection, "main", name)
 }
 
 /// Whether `schema` has a table `name`.
-pub(super) fn holds(connection: &Connection, schema: &str, name: &str) -> Result<bool> {
+pub(in crate::store) fn holds(connection: &Connection, schema: &str, name: &str) -> Result<bool> {
     connection
         .query_row(&format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = ?1"), [name], |_| Ok(()))
         .optional()
         .map(|found| found.is_some())
         .doing("list the tables")
-}
-
-/// A sequence number as any release wrote it: an integer, or 8 or 24 bytes big-endian.
-pub(super) fn sequence(value: rusqlite::types::ValueRef<'_>) -> Option<i64> {
-    match value {
-        rusqlite::types::ValueRef::Integer(n) => Some(n),
-        rusqlite::types::ValueRef::Blob(bytes) => {
-            let start = bytes.len().checked_sub(8)?;
-            let (high, low) = bytes.split_at_checked(start)?;
-            let low = <[u8; 8]>::try_from(low).ok()?;
-            if high.iter().any(|b| *b != 0) {
-                return None;
-            }
-            i64::try_from(u64::from_be_bytes(low)).ok()
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rusqlite::types::ValueRef;
-
-    #[test]
-    fn sequence_numbers_of_every_release() {
-        assert_eq!(sequence(ValueRef::Integer(7)), Some(7));
-        assert_eq!(sequence(ValueRef::Blob(&[0, 0, 0, 0, 0, 0, 1, 2])), Some(258));
-        let mut wide = [0u8; 24];
-        wide[23] = 9;
-        assert_eq!(sequence(ValueRef::Blob(&wide)), Some(9));
-        assert_eq!(sequence(ValueRef::Blob(&[1, 2])), None);
-        assert_eq!(sequence(ValueRef::Null), None);
-    }
 }
