@@ -313,6 +313,8 @@ mod tests {
             embedding_function: "none".into(),
             migration: None,
             bytes: 0,
+            layout: None,
+            rounded_to: None,
             unsupported: None,
         }
     }

@@ -110,7 +110,7 @@ fn run_cell(made: &Made, cell: Cell) {
         _ => IndexChoice::Rebuild,
     };
 
-    let rewritten = rewrite_as(store.as_mut(), &docs, &target);
+    let rewritten = rewrite_as(store.as_mut(), &docs, &target, 1e-6);
     let ids = made.ids("docs");
     let truth = load_npy(&made.truths().join("docs.npy"));
     assert_eq!((ids.len(), truth.len()), (rewritten.sources.len(), rewritten.sources.len()));

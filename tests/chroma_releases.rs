@@ -128,7 +128,7 @@ fn one_name_in_several_databases_and_tenants() {
         assert_eq!(found("second_db").namespace, "default_tenant/second_db");
         let docs = found("second_tenant/its_db").clone();
         let target = support::target(&description.path, "m1", 30);
-        let rewritten = rewrite_as(store.as_mut(), &docs, &target);
+        let rewritten = rewrite_as(store.as_mut(), &docs, &target, 1e-6);
         let vectors = made.folder.path().join("new.npy");
         save_npy(&vectors, &made.ids("docs.second_tenant"), &rewritten.vectors);
         made.check("docs.second_tenant", Some(&vectors), &["--bulk", "130", "--min-recall", "0.9"]);

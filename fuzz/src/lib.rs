@@ -1,4 +1,4 @@
-//! The rooms that read Chroma's files, built alone (no embedding model), and what feeds them.
+//! The rooms that read stores' files, built alone (no embedding model), and what feeds them.
 
 #![allow(dead_code, unused_imports)]
 
@@ -8,6 +8,8 @@ pub mod context;
 pub mod error;
 #[path = "../../src/hnsw/mod.rs"]
 pub mod hnsw;
+#[path = "../../src/matrix.rs"]
+pub mod matrix;
 #[path = "../../src/platform/mod.rs"]
 pub mod platform;
 #[path = "../../src/random.rs"]
@@ -48,6 +50,6 @@ pub fn run(target: &str, input: &[u8]) {
             }
             scratch
         });
-        scratch.feed(target, input);
+        let _ = scratch.feed(target, input);
     });
 }

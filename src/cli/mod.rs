@@ -7,11 +7,14 @@ mod identify;
 mod migration;
 mod pairing;
 mod registry;
+mod table;
 mod train;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use embedport::error::Result;
+use embedport::store::with_settings;
 
 pub use advise::Advise;
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
@@ -20,6 +23,7 @@ pub use identify::Identify;
 pub use migration::{Backups, BackupsAction, MigrateCollection, Prune, Rollback, Verify};
 pub use pairing::Pairing;
 pub use registry::{Registry, RegistryAction, RegistryFile};
+pub use table::TableArguments;
 pub use train::{Bridge, Train};
 
 /// Moves a vector store from one embedding model to another, in place, and proves that it worked
@@ -98,7 +102,7 @@ pub enum Command {
 /// Which collection of which store.
 #[derive(Args, Debug)]
 pub struct StoreCollection {
-    /// The store: a folder, or SCHEME:PATH
+    /// The store: a folder or a file, or SCHEME:PATH
     #[arg(long, value_name = "PATH")]
     pub store: String,
     /// The collection, by name or id
@@ -107,6 +111,16 @@ pub struct StoreCollection {
     /// Namespace (for Chroma DATABASE or TENANT/DATABASE), where the name alone is not unique
     #[arg(long, value_name = "NAMESPACE", requires = "collection")]
     pub namespace: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub table: TableArguments,
+}
+
+impl StoreCollection {
+    /// The store with what is said of its tables: see [`embedport::store::open`].
+    pub fn location(&self) -> Result<String> {
+        with_settings(&self.store, &self.table.settings())
+    }
 }
 
 /// Arguments of `detect`.

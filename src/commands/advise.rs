@@ -39,7 +39,7 @@ fn request(args: &Advise) -> Result<Request> {
         target_model: args.target_model.parse()?,
         target_provider: args.target_provider.clone(),
         texts: TextOrigin::Collection {
-            store: args.store.store.clone(),
+            store: args.store.location()?,
             collection,
             namespace: args.store.namespace.clone(),
         },

@@ -18,14 +18,14 @@ pub fn run(action: BackupsAction, output: Output, context: &Context<'_>) -> Resu
 }
 
 fn list(args: &StoreCollection, output: Output) -> Result<ExitCode> {
-    let store = store::open(&args.store)?;
+    let store = store::open(&args.location()?)?;
     let kept = migration::Backups::of(store.as_ref(), args.collection.as_deref(), args.namespace.as_deref())?;
     output.result(&kept)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn prune(args: Prune, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    let mut store = store::open(&args.store.store)?;
+    let mut store = store::open(&args.store.location()?)?;
     let which = match (args.migration, args.keep_latest) {
         (Some(migration), _) => Which::Migration(migration),
         (None, Some(n)) => Which::AllButLatest(n),

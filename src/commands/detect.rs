@@ -13,7 +13,7 @@ use crate::output::{Detected, Output};
 
 pub fn run(args: Detect, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     let registry = args.registry.open()?;
-    let store = store::open(&args.store.store)?;
+    let store = store::open(&args.store.location()?)?;
     let expectation = Expectation {
         dimension: args.expect_dimension.map(|d| d as usize),
         model: args.expect_model,

@@ -14,7 +14,7 @@ use crate::output::{Deep, Output};
 const BLOCKED: u8 = 24;
 
 pub fn run(args: Inspect, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    let store = store::open(&args.store.store)?;
+    let store = store::open(&args.store.location()?)?;
     let mut description = store.describe()?;
     let one = match &args.store.collection {
         Some(name) => Some(find_collection(&description, name, args.store.namespace.as_deref())?.clone()),

@@ -26,11 +26,12 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     if args.confidence.is_some() {
         projection.projection.can_rate()?;
     }
-    let mut store = store::open(&args.store.store)?;
+    let mut store = store::open(&args.store.location()?)?;
     if args.all {
         return all(&args, store.as_mut(), &projection, output, context);
     }
-    let plan = MigrationPlan::new(store.as_ref(), &projection, &options(&args)?, context);
+    let options = options(&args, only(&args, store.as_ref())?)?;
+    let plan = MigrationPlan::new(store.as_ref(), &projection, &options, context);
     let plan = plan.map_err(|refused| tidied(refused, &args, store.as_mut(), context))?;
     if !is_agreed(&args, &plan, "rewrite this collection?", output)? {
         return Ok(ExitCode::SUCCESS);
@@ -52,7 +53,7 @@ fn all(
     output: Output,
     context: &Context<'_>,
 ) -> Result<ExitCode> {
-    let plan = PlanOfAll::new(store, projection, &options(args)?, context);
+    let plan = PlanOfAll::new(store, projection, &options(args, None)?, context);
     let plan = plan.map_err(|refused| tidied(refused, args, store, context))?;
     if !is_agreed(args, &plan, "rewrite these collections?", output)? {
         return Ok(ExitCode::SUCCESS);
@@ -81,9 +82,21 @@ fn tidied(
     }
 }
 
-fn options(args: &MigrateCollection) -> Result<PlanOptions> {
-    let collection = match (&args.store.collection, args.all) {
-        (Some(name), _) => name.clone(),
+/// The collection that the arguments about tables leave, if it is one.
+fn only(args: &MigrateCollection, store: &dyn VectorStore) -> Result<Option<String>> {
+    if args.store.table.table.is_none() {
+        return Ok(None);
+    }
+    let collections = store.describe()?.collections;
+    Ok(match collections.as_slice() {
+        [one] => Some(one.id.clone()),
+        _ => None,
+    })
+}
+
+fn options(args: &MigrateCollection, only: Option<String>) -> Result<PlanOptions> {
+    let collection = match (args.store.collection.clone().or(only), args.all) {
+        (Some(name), _) => name,
         (None, true) => String::new(),
         (None, false) => {
             return Err(Error::new(Kind::Usage, "no collection was named").hint(format!(

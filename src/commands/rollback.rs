@@ -20,7 +20,7 @@ pub fn run(args: Rollback, output: Output, context: &Context<'_>) -> Result<Exit
         (SinceChoice::Drop, _) => LaterRecords::Drop,
         _ => LaterRecords::Refuse,
     };
-    let mut store = store::open(&args.store.store)?;
+    let mut store = store::open(&args.store.location()?)?;
     let options = RollbackOptions {
         collection: args.store.collection,
         namespace: args.store.namespace,

@@ -11,7 +11,7 @@ use crate::cli::Verify;
 use crate::output::Output;
 
 pub fn run(args: Verify, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    let store = store::open(&args.store.store)?;
+    let store = store::open(&args.store.location()?)?;
     let options = VerifyOptions {
         collection: args.store.collection,
         namespace: args.store.namespace,

@@ -144,6 +144,21 @@ impl ExactSearch {
         Ok(())
     }
 
+    /// The nearest [`K`] of each query, nearest first: what a store without an index answers.
+    pub fn hits(&self) -> Vec<Vec<Hit>> {
+        let hits = |best: &Mutex<BinaryHeap<Candidate>>| {
+            let mut best: Vec<Hit> = best
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .map(|c| Hit { id: c.id.clone(), distance: c.distance })
+                .collect();
+            best.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then_with(|| a.id.cmp(&b.id)));
+            best
+        };
+        self.best.iter().map(hits).collect()
+    }
+
     /// Share of the exact nearest [`K`] that `hits` contain; a tie counts as found.
     pub fn recall(&self, hits: &[Vec<Hit>]) -> f64 {
         let (mut found, mut wanted) = (0usize, 0usize);
@@ -178,6 +193,7 @@ mod tests {
         };
         let all = vec![hit("a", 1.0), hit("b", 4.0), hit("c", 18.0)];
         let one = of(array![[0.0, 0.0]]);
+        assert_eq!(one.hits(), std::slice::from_ref(&all));
         assert_eq!(one.recall(std::slice::from_ref(&all)), 1.0);
         assert_eq!(one.recall(&[vec![hit("a", 1.0)]]), 1.0 / 3.0);
         assert_eq!(one.recall(&[vec![hit("z", 99.0)]]), 0.0);

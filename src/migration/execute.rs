@@ -166,13 +166,14 @@ impl Run<'_> {
             backup: self.journal.plan.backup,
         };
         files::create_folder(&self.folder)?;
+        let indexed = store.capabilities().searches;
         let mut rewrite = store.rewrite(&self.collection, &target)?;
         self.journal.sweep = rewrite.sweep_details();
         self.journal.save(&self.folder)?;
         projection.save(&self.folder.join(PROJECTION))?;
         self.watch.lap("lock and look");
 
-        let mut judge = Judge::new(projection.held_out.as_ref(), self.collection.metric);
+        let mut judge = Judge::new(projection.held_out.as_ref(), self.collection.metric, indexed);
         let mut probes = ProbeCollector::new(projection, self.collection.texts);
         let applied = self.apply(rewrite.as_mut(), projection, instead, &judge, &mut probes)?;
         files::write(&self.folder.join(SKETCHES), &sketch::to_bytes(&applied.sketches))?;
@@ -194,7 +195,8 @@ impl Run<'_> {
             Relation::Equal,
             records as f64,
         );
-        delivery::check(&mut report, "written", put, &sealed.found, projection.target());
+        let rounded = self.collection.rounded_to.is_some();
+        delivery::check(&mut report, "written", put, &sealed.found, projection.target(), rounded);
         meaning::check(&mut report, projection, judge.metric, &sealed.answers)?;
         let index = sealed.report;
         indexing::check(&mut report, &index);

@@ -18,6 +18,8 @@ pub struct Judge {
     /// Neighbours of the same pairs' target vectors among the new vectors; without such pairs those of the probes.
     target: Option<ExactSearch>,
     own: Option<OwnFirst>,
+    /// Without an index there is nothing to be asked: what would answer is exact search itself.
+    indexed: bool,
 }
 
 /// Asks an index: the nearest so many records of each query.
@@ -33,9 +35,9 @@ pub struct Answers {
 }
 
 impl Judge {
-    /// For a collection that is searched by `metric`, and a projection with these pairs.
-    pub fn new(pairs: Option<&HeldOut>, metric: Metric) -> Judge {
-        let pairs = pairs.filter(|pairs| pairs.target.nrows() > 0);
+    /// For a collection that is searched by `metric`, with an index or without, and a projection with these pairs.
+    pub fn new(pairs: Option<&HeldOut>, metric: Metric, indexed: bool) -> Judge {
+        let pairs = pairs.filter(|pairs| indexed && pairs.target.nrows() > 0);
         let exact = |vectors: ArrayView2<'_, f32>| {
             let most = vectors.nrows().min(QUERIES);
             ExactSearch::new(Queries::new(metric, vectors.slice(s![..most, ..])))
@@ -45,6 +47,7 @@ impl Judge {
             source: pairs.map(|pairs| exact(pairs.source.view())),
             target: pairs.map(|pairs| exact(pairs.target.view())),
             own: None,
+            indexed,
         }
     }
 
@@ -76,6 +79,10 @@ impl Judge {
 
     /// Asks an index of the new vectors.
     pub fn after(&self, search: &Search<'_>) -> Result<Answers> {
+        if !self.indexed {
+            let hits = |own: &OwnFirst| Some((own.share(&self.target.as_ref()?.hits()), own.origin.clone()));
+            return Ok(Answers { recall: None, own_first: self.own.as_ref().and_then(hits) });
+        }
         let recall =
             self.target.as_ref().map(|exact| Ok(exact.recall(&search(exact.queries(), K)?))).transpose()?;
         let own_first = self.own.as_ref();

@@ -10,7 +10,7 @@ use super::remembered::Remembered;
 use super::sketch::{Sketch, Sketcher};
 use crate::error::Result;
 use crate::projection::Projection;
-use crate::store::{Batch, Pass};
+use crate::store::{Batch, Pass, Rounding};
 
 /// Puts other vectors in the place of some that were projected; called from several threads at once.
 pub(super) type Instead<'a> = dyn Fn(&Batch, &mut Array2<f32>) + Sync + 'a;
@@ -61,9 +61,11 @@ impl<'a> Projecting<'a> {
 }
 
 impl Pass for Projecting<'_> {
-    fn vectors(&self, batch: &Batch) -> Result<Array2<f32>> {
+    fn vectors(&self, batch: &Batch, round: &Rounding<'_>) -> Result<Array2<f32>> {
         let mut new = self.project(batch)?;
         (self.instead)(batch, &mut new);
+        let rows = new.rows_mut().into_iter().filter_map(ndarray::ArrayViewMut1::into_slice);
+        rows.for_each(round);
         let mut part = Applied::default();
         for ((id, source), target) in batch.ids.iter().zip(batch.vectors.rows()).zip(new.rows()) {
             part.source.add(id, source);

@@ -109,6 +109,9 @@ pub struct MigrationPlan {
     pub keeps_backup: bool,
     /// What is to become of the neighbour graph.
     pub index: IndexChoice,
+    /// Whether the store has one.
+    #[serde(default = "yes")]
+    pub indexed: bool,
     /// What is saved for the way back.
     pub backup: BackupChoice,
     /// Changes beside the vectors, one line each.
@@ -141,6 +144,7 @@ impl MigrationPlan {
         let (source, source_known_by) = source_space(collection, map, options.source_model.as_deref())?;
         refuse_done(collection, map)?;
         map.check_source(&source)?;
+        store.check_target(collection, map.target())?;
         let held_by = store.holders()?;
         if !held_by.is_empty() {
             return Err(Error::new(
@@ -177,6 +181,9 @@ impl MigrationPlan {
             if recovery::of(store, &journal)? == Recovery::Sweep {
                 sweeps.push(journal.migration);
             }
+        }
+        if let Some(rounded) = &collection.rounded_to {
+            warnings.push(format!("the new vectors are rounded to {rounded}, as the ones there are"));
         }
         if options.discard_backup {
             warnings.push("no backup is kept: there will be no way back".into());
@@ -221,6 +228,7 @@ impl MigrationPlan {
             bytes_free,
             keeps_backup: !options.discard_backup,
             index: options.index,
+            indexed: store.capabilities().searches,
             backup: options.backup,
             side_effects: store.side_effects(collection, map.target()),
             expected_seconds: expected_seconds(collection.count, map.target().dimension),
@@ -265,6 +273,11 @@ fn refuse_done(collection: &Collection, map: &Projection) -> Result<()> {
     )
     .hint("`embedport verify` checks them again, `embedport rollback` goes back")
     .hint(format!("to go from {} elsewhere, train a projection in that direction", map.target().model)))
+}
+
+/// Journals of before the field was there are of stores with an index.
+fn yes() -> bool {
+    true
 }
 
 /// A rough guide: records x (fixed cost + cost per component), fitted to whole runs of 20,000

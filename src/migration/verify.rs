@@ -78,7 +78,8 @@ pub fn verify(
             }
         }
     }
-    let mut judge = Judge::new(projection.held_out.as_ref(), collection.metric);
+    let mut judge =
+        Judge::new(projection.held_out.as_ref(), collection.metric, store.capabilities().searches);
     judge.ask(probes.finish(&projection, target_model, context)?.as_ref())?;
 
     context.progress.start("verifying", Some(collection.count), "records");

@@ -51,6 +51,7 @@ impl Show for MigrationPlan {
         };
         writeln!(out, "  backup       {backup}")?;
         let index = match self.index {
+            _ if !self.indexed => "none: the store compares with every vector",
             IndexChoice::Auto => "kept if it then finds as much as before, else built anew",
             IndexChoice::Keep => "kept, repaired if need be",
             IndexChoice::Rebuild => "built anew",
@@ -207,7 +208,11 @@ fn show_index(out: &mut dyn Write, index: &IndexReport) -> Result<()> {
         IndexWay::Kept => "links kept",
         IndexWay::Repaired => "links kept and repaired",
         IndexWay::Rebuilt => "built anew",
+        IndexWay::None => "none",
     };
+    if index.way == IndexWay::None {
+        return writeln!(out, "  index: none, the store compares with every vector");
+    }
     let recall = |value: Option<f64>| value.map_or("not measured".into(), |v| format!("{v:.4}"));
     write!(
         out,

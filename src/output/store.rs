@@ -42,6 +42,9 @@ impl Show for StoreDescription {
                 c.embedding_function,
                 c.configured_model.as_deref().map_or_else(String::new, |m| format!(" ({m})"))
             )?;
+            if let Some(layout) = &c.layout {
+                writeln!(out, "  {layout}")?;
+            }
             writeln!(out, "  id {}", c.id)?;
             if let Some(reason) = &c.unsupported {
                 writeln!(out, "  cannot be rewritten: {reason}")?;

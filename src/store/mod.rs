@@ -7,14 +7,17 @@ mod backup;
 mod chroma;
 mod examination;
 mod find;
+mod location;
 mod rewriting;
 mod sql;
+mod sqlite;
 
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use self::location::Location;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::space::Space;
@@ -22,7 +25,8 @@ use crate::space::Space;
 pub use backup::{Backup, BackupFile, Changes, Since};
 pub use examination::{Examination, Finding, Severity};
 pub use find::find_collection;
-pub use rewriting::{BackupChoice, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget, Saved};
+pub use location::{Settings, with_settings};
+pub use rewriting::{BackupChoice, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget, Rounding, Saved};
 
 /// How a store measures closeness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +93,12 @@ pub struct Collection {
     pub migration: Option<String>,
     /// Bytes of the vectors and index on disk.
     pub bytes: u64,
+    /// How it lies in the store, in words, where the store leaves a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
+    /// What the store rounds the components of vectors to, in words; none: it keeps them as f32 at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounded_to: Option<String>,
     /// Why it cannot be rewritten, if it cannot.
     pub unsupported: Option<String>,
 }
@@ -195,6 +205,14 @@ pub trait VectorStore {
     /// Bytes that a rewrite to `dimension` will need beside what is there, index included.
     fn rewrite_bytes(&self, collection: &Collection, dimension: usize) -> u64;
 
+    /// Refuses what is known beforehand to stand in the way of a rewrite to `target`. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] with the reason.
+    fn check_target(&self, _collection: &Collection, _target: &Space) -> Result<()> {
+        Ok(())
+    }
+
     /// What a rewrite to `target` will change beside the vectors, one line each
     /// (such as the embedding function's configuration).
     fn side_effects(&self, collection: &Collection, target: &Space) -> Vec<String>;
@@ -238,38 +256,38 @@ pub struct Scheme {
     pub name: &'static str,
     /// Whether the path looks like such a store (cheap, reads next to nothing).
     pub recognises: fn(&Path) -> bool,
-    /// Opens it; nothing is changed by opening.
-    pub open: fn(&Path) -> Result<Box<dyn VectorStore>>,
+    /// Opens it, to be read as the settings say; nothing is changed by opening.
+    pub open: fn(&Path, &Settings) -> Result<Box<dyn VectorStore>>,
 }
 
 /// Every store that embedport knows.
-pub const SCHEMES: &[Scheme] =
-    &[Scheme { name: chroma::SCHEME, recognises: chroma::recognises, open: chroma::open }];
+pub const SCHEMES: &[Scheme] = &[
+    Scheme { name: chroma::SCHEME, recognises: chroma::recognises, open: chroma::open },
+    Scheme { name: sqlite::SCHEME, recognises: sqlite::recognises, open: sqlite::open },
+];
 
-/// Opens the store at `location`: `PATH`, or `SCHEME:PATH` to skip recognition.
+/// Opens the store at `location`: `PATH`, or `SCHEME:PATH` to skip recognition, or `SCHEME:PATH?setting=value&...` to say
+/// how it is to be read.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if nothing is there, [`Kind::Unsupported`] if it is no store that embedport knows.
+/// [`Kind::NotFound`] if nothing is there, [`Kind::Unsupported`] if it is no store that embedport knows,
+/// [`Kind::Usage`] for settings that the store does not have.
 pub fn open(location: &str) -> Result<Box<dyn VectorStore>> {
-    for scheme in SCHEMES {
-        if let Some(path) = location.strip_prefix(scheme.name).and_then(|rest| rest.strip_prefix(':')) {
-            return (scheme.open)(Path::new(path.strip_prefix("//").unwrap_or(path)));
-        }
+    let Location { scheme, path, settings } = Location::parse(location)?;
+    let path = Path::new(path.as_ref());
+    if let Some(scheme) = scheme {
+        return (scheme.open)(path, &settings);
     }
-    let path = Path::new(location);
+    let give = "give the folder that holds chroma.sqlite3, or a SQLite file";
     if !path.exists() {
-        return Err(Error::new(Kind::NotFound, format!("no store at `{location}`"))
-            .hint("give the folder that holds the store, for Chroma the one with chroma.sqlite3 inside"));
+        return Err(Error::new(Kind::NotFound, format!("no store at `{location}`")).hint(give));
     }
     match SCHEMES.iter().find(|scheme| (scheme.recognises)(path)) {
-        Some(scheme) => (scheme.open)(path),
+        Some(scheme) => (scheme.open)(path, &settings),
         None => {
             let known: Vec<_> = SCHEMES.iter().map(|s| s.name).collect();
             Err(Error::new(Kind::Unsupported, format!("`{location}` is not a store that embedport knows"))
-                .hint(format!(
-                    "known stores: {}; for Chroma give the folder that holds chroma.sqlite3",
-                    known.join(", ")
-                )))
+                .hint(format!("known stores: {}; {give}", known.join(", "))))
         }
     }
 }

@@ -69,12 +69,20 @@ pub enum IndexWay {
     Repaired,
     /// Built from the vectors alone.
     Rebuilt,
+    /// There is none: a search compares with every vector.
+    None,
 }
+
+/// What the store makes of a vector's components by writing them down.
+pub type Rounding<'a> = dyn Fn(&mut [f32]) + Sync + 'a;
+
+/// The [`Rounding`] of a store that keeps f32.
+pub(super) fn as_they_are(_: &mut [f32]) {}
 
 /// What a rewrite asks for while it goes through the records; called from several threads at once.
 pub trait Pass: Sync {
-    /// New vectors of some records (one row each); each record is asked for once, in no fixed order.
-    fn vectors(&self, batch: &Batch) -> Result<Array2<f32>>;
+    /// New vectors of some records (one row each), rounded by `round`; each record is asked for once, in no fixed order.
+    fn vectors(&self, batch: &Batch, round: &Rounding<'_>) -> Result<Array2<f32>>;
 
     /// New places for vectors that no record owns: what a kept graph still walks over after a deletion.
     fn unowned(&self, vectors: ArrayView2<'_, f32>) -> Result<Array2<f32>>;

@@ -201,6 +201,8 @@ pub(crate) fn shelf(n: usize, model: &dyn Embedder) -> Shelf {
             embedding_function: "none".into(),
             migration: None,
             bytes: 0,
+            layout: None,
+            rounded_to: None,
             unsupported: None,
         },
         records: records.map(|(i, (t, r))| (format!("id{i}"), Some(t.clone()), r.to_vec())).collect(),

@@ -87,15 +87,18 @@ pub fn chroma_python(release: &str) -> PathBuf {
 /// Runs a script of `tests/python` with a real Chroma release.
 #[track_caller]
 pub fn python<S: AsRef<std::ffi::OsStr>>(release: &str, script: &str, arguments: &[S]) -> Outcome {
-    let script = root().join("tests/python").join(script);
-    outcome(
-        Command::new(chroma_python(release))
-            .arg(script)
-            .args(arguments)
-            .env("ANONYMIZED_TELEMETRY", "False")
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::null()),
-    )
+    outcome(chroma_program(release, script).args(arguments).stdin(Stdio::null()))
+}
+
+/// A script of `tests/python` with a real Chroma release, to be given arguments.
+#[track_caller]
+pub fn chroma_program(release: &str, script: &str) -> Command {
+    let mut command = Command::new(chroma_python(release));
+    command
+        .arg(root().join("tests/python").join(script))
+        .env("ANONYMIZED_TELEMETRY", "False")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
 }
 
 /// Copies a folder with all that is in it.

@@ -1,20 +1,19 @@
 //! One stop and everything that must be true after it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::{self, Outcome};
 use crate::judge::Judge;
-use crate::memo::{Found, Known, digest};
-use crate::scene::{Scenario, Scene, with_store};
+use crate::memo::{Digest, Found, Known, digest};
+use crate::scene::{Scenario, Scene};
 use crate::shim::{Hour, Shim, Step, Stop};
-use crate::support;
 
 /// What was seen at one stop.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The state that real Chroma found right after it.
+    /// The state that the judge found right after it.
     pub state: String,
     /// Exit code, if the program lived on.
     pub code: Option<i32>,
@@ -51,7 +50,7 @@ impl<'a> Worker<'a> {
     pub fn measure(&mut self, scenario: Scenario) -> Measured {
         let store = self.fresh(&scenario);
         assert_eq!(self.judge.judge(&store).as_deref(), Ok(scenario.before), "{}", scenario.name);
-        let command = with_store(&scenario.command, &store);
+        let command = self.scene.with_store(&scenario.command, &store);
         let (outcome, steps) = self.shim.count(self.folder.path(), &store, &self.at_scene(command));
         assert_eq!(outcome.code, 0, "{}: {}", scenario.name, outcome.stderr);
         assert_eq!(self.judge.judge(&store).as_deref(), Ok(scenario.after), "{}", scenario.name);
@@ -71,7 +70,7 @@ impl<'a> Worker<'a> {
         let (store, ended) = until_let_in(
             || {
                 let store = self.fresh(scenario);
-                let command = self.at_scene(with_store(&scenario.command, &store));
+                let command = self.at_scene(self.scene.with_store(&scenario.command, &store));
                 let ended = self.shim.stop(self.folder.path(), &store, &command, at, how);
                 (store, ended)
             },
@@ -90,7 +89,7 @@ impl<'a> Worker<'a> {
             _ => {}
         }
 
-        let found = m.known.stopped.get(digest(&store), || self.come_of(m, &store))?;
+        let found = m.known.stopped.get(self.digest(&store), || self.come_of(m, &store))?;
         if code == Some(0) && found.state != scenario.after {
             return Err(format!("says that it is done and holds `{}`", found.state));
         }
@@ -100,7 +99,7 @@ impl<'a> Worker<'a> {
     /// Everything that must be true of a folder that a stopped run left; uses it up.
     fn come_of(&mut self, m: &Measured, store: &Path) -> Result<Found, String> {
         let scenario = &m.scenario;
-        // 1. Real Chroma sees exactly one of the two.
+        // 1. The judge sees exactly one of the two.
         let state = self.judged(m, store).map_err(|why| format!("mixed: {why}"))?;
         if state != scenario.before && state != scenario.after {
             return Err(format!("holds `{state}`"));
@@ -118,7 +117,7 @@ impl<'a> Worker<'a> {
         if again.code != 0 && !done {
             return Err(format!("from `{state}` again: code {}: {}", again.code, again.stderr));
         }
-        m.known.finished.get(digest(store), || {
+        m.known.finished.get(self.digest(store), || {
             let now = self.judged(m, store)?;
             if now != scenario.after {
                 return Err(format!("holds `{now}` after the command was run again"));
@@ -128,7 +127,7 @@ impl<'a> Worker<'a> {
 
             // 4. and 5. It can be gone on from there, and nothing is left behind.
             self.goes_on(scenario, store)?;
-            m.known.went_on.get(digest(store), || {
+            m.known.went_on.get(self.digest(store), || {
                 let now = self.judged(m, store)?;
                 if now != scenario.back.3 {
                     return Err(format!("holds `{now}` after {}", scenario.back.0.join(" ")));
@@ -140,9 +139,13 @@ impl<'a> Worker<'a> {
         Ok(Found { state, way_back })
     }
 
-    /// The state that real Chroma finds in a folder.
+    fn digest(&self, database: &Path) -> Digest {
+        digest(database, self.scene.subject.state)
+    }
+
+    /// The state that the judge finds in a folder.
     fn judged(&mut self, m: &Measured, store: &Path) -> Result<String, String> {
-        m.known.judged.get(digest(store), || self.judge.judge(store))
+        m.known.judged.get(self.digest(store), || self.judge.judge(store))
     }
 
     /// Runs the command that goes on from the end of a scenario.
@@ -156,20 +159,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// More than Chroma can see: every row of every table and every byte of the index files are those of the
-    /// database that never saw embedport.
+    /// In more than the judge can see it is the database that never saw embedport.
     fn source_is_exact(&self, state: &str, store: &Path) -> Result<(), String> {
-        let bytes = |folder: &Path| {
-            let (tables, files) = support::contents(folder);
-            let relative = |path: PathBuf| path.strip_prefix(folder).unwrap().to_path_buf();
-            (
-                tables,
-                files.into_iter().map(|(path, bytes)| (relative(path), bytes)).collect::<HashMap<_, _>>(),
-            )
-        };
-        match state != "source" || bytes(store) == bytes(&self.scene.base("source")) {
+        match state != "source" || (self.scene.subject.is_same)(store, &self.scene.base("source")) {
             true => Ok(()),
-            false => Err("`source` for Chroma, and some row or file is not as it was".to_owned()),
+            false => Err("`source` for the judge, and some row or file is not as it was".to_owned()),
         }
     }
 
@@ -195,7 +189,7 @@ impl<'a> Worker<'a> {
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.strip_prefix(store).unwrap().display().to_string();
-                *found.entry(crate::matrix::kind(&name)).or_default() += 1;
+                *found.entry((self.scene.subject.kind)(&name)).or_default() += 1;
                 if path.is_dir() {
                     open.push(path);
                 }
@@ -211,7 +205,8 @@ impl<'a> Worker<'a> {
     }
 
     fn run(&self, command: &[String], store: &Path, hour: Hour) -> Outcome {
-        let run = || self.shim.run(self.scene.folder.path(), store, &with_store(command, store), hour);
+        let run =
+            || self.shim.run(self.scene.folder.path(), store, &self.scene.with_store(command, store), hour);
         until_let_in(run, refused_for_the_harness)
     }
 

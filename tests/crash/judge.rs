@@ -1,16 +1,15 @@
-//! Real Chroma as the judge: a long-lived process that says which known state a folder is in, is proven to tell
-//! right from wrong every now and then, and is replaced before it has opened too many.
+//! A program that knows the store as the judge: a long-lived process that says which known state a folder is in, is
+//! proven to tell right from wrong every now and then, and is replaced before it has opened too many.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common;
+use crate::subjects::{Form, Subject};
 
 /// Folders between two proofs, and in the life of one process.
 const PROOF_EVERY: usize = 150;
@@ -18,7 +17,7 @@ const LIFE: usize = 600;
 /// How long an answer may take: over some damaged folders Chroma goes round in circles for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One process of real Chroma.
+/// One process of the program.
 struct Process {
     child: Child,
     orders: Option<ChildStdin>,
@@ -28,13 +27,10 @@ struct Process {
 }
 
 impl Process {
-    /// A process of a Chroma release; its copies go below `scratch`.
-    fn new(release: &str, scratch: &Path) -> Process {
-        let mut child = Command::new(common::chroma_python(release))
-            .arg(common::root().join("tests/python/judge.py"))
+    /// A process for a form of a store; its copies go below `scratch`.
+    fn new(subject: &Subject, form: &Form, scratch: &Path) -> Process {
+        let mut child = (subject.judge)(form)
             .arg(scratch)
-            .env("ANONYMIZED_TELEMETRY", "False")
-            .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -54,7 +50,7 @@ impl Process {
         answer.and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_else(|| {
             self.is_alive = false;
             let _ = self.child.kill();
-            json!({ "is": "neither", "why": "Chroma died, or did not answer for a minute" })
+            json!({ "is": "neither", "why": "the judge died, or did not answer for a minute" })
         })
     }
 
@@ -78,7 +74,8 @@ impl Drop for Process {
 
 /// A judge who knows some states by their folders, and some folders that are in none.
 pub struct Judge {
-    release: &'static str,
+    subject: &'static Subject,
+    form: &'static Form,
     scratch: PathBuf,
     states: Vec<(&'static str, PathBuf)>,
     wrong: Vec<PathBuf>,
@@ -87,12 +84,13 @@ pub struct Judge {
 
 impl Judge {
     pub fn new(
-        release: &'static str,
+        subject: &'static Subject,
+        form: &'static Form,
         scratch: &Path,
         states: Vec<(&'static str, PathBuf)>,
         wrong: Vec<PathBuf>,
     ) -> Judge {
-        Judge { release, scratch: scratch.to_owned(), states, wrong, process: None }
+        Judge { subject, form, scratch: scratch.to_owned(), states, wrong, process: None }
     }
 
     /// The name of the state that a folder is in, or why it is in none.
@@ -118,7 +116,7 @@ impl Judge {
     }
 
     fn learned(&self) -> Process {
-        let mut process = Process::new(self.release, &self.scratch);
+        let mut process = Process::new(self.subject, self.form, &self.scratch);
         for (name, folder) in &self.states {
             let answer = process.ask(&json!({ "learn": name, "folder": folder }));
             assert_eq!(answer["learned"], *name, "{answer}");
@@ -148,40 +146,4 @@ impl Drop for Judge {
             self.prove(&mut process);
         }
     }
-}
-
-/// Makes folders that no judge may take for a state: one with a value of its metadata altered, one with bytes of
-/// its vectors altered, one with the database of `target` and the index files of `source`.
-pub fn wrong_folders(source: &Path, components: usize, target: &Path, into: &Path) -> Vec<PathBuf> {
-    let names = ["altered", "damaged", "mixed"];
-    let [altered, damaged, mixed] = names.map(|name| into.join(format!("wrong/{name}")));
-    common::copy_folder(source, &altered);
-    let connection = rusqlite::Connection::open(altered.join("chroma.sqlite3")).unwrap();
-    let one = "UPDATE embedding_metadata SET string_value = string_value || '.' WHERE rowid = \
-               (SELECT max(rowid) FROM embedding_metadata WHERE string_value IS NOT NULL)";
-    assert_eq!(connection.execute(one, []).unwrap(), 1);
-    drop(connection);
-
-    common::copy_folder(source, &damaged);
-    let mut files: Vec<PathBuf> = segments(&damaged)
-        .map(|folder| folder.join("data_level0.bin"))
-        .filter(|file| file.exists())
-        .collect();
-    files.sort_by_key(|file| fs::metadata(file).unwrap().len());
-    let largest = files.pop().expect("an index file");
-    let mut bytes = fs::read(&largest).unwrap();
-    // hnswlib: 33 links of 4 bytes, the components, a label of 8 bytes. A changed link would end the process.
-    let element = 33 * 4 + components * 4 + 8;
-    assert_eq!(bytes.len() % element, 0);
-    bytes.chunks_exact_mut(element).for_each(|element| element[33 * 4 + 1] ^= 1);
-    fs::write(&largest, bytes).unwrap();
-
-    common::copy_folder(source, &mixed);
-    fs::copy(target.join("chroma.sqlite3"), mixed.join("chroma.sqlite3")).unwrap();
-    vec![altered, damaged, mixed]
-}
-
-fn segments(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let is_segment = |path: &PathBuf| path.is_dir() && !path.ends_with(".embedport");
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(is_segment)
 }

@@ -1,8 +1,10 @@
-//! The program is stopped hard at every durable step of a migration, a rollback and a prune; each time real
-//! Chroma must find exactly the state before or exactly the state after, the same command must finish, and
+//! The program is stopped hard at every durable step of a migration, a rollback and a prune; each time a judge that
+//! knows the store must find exactly the state before or exactly the state after, the same command must finish, and
 //! nothing may be left behind. `docs/crash-matrix.md` explains, and holds the results of the whole:
 //!
 //!     cargo test --release --test crash -- --ignored every_step
+//!
+//! What is stopped says the table in `subjects`; `chroma::every_step` runs one of its entries.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
@@ -15,6 +17,7 @@ mod memo;
 mod order;
 mod scene;
 mod shim;
+mod subjects;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -24,13 +27,7 @@ use cycle::{Measured, Seen, Worker};
 use matrix::{Outcomes, Part};
 use scene::Scene;
 use shim::{Shim, Step, Stop};
-
-/// Releases that are stopped at every step: the newest, and the oldest whose files are of the other kind in
-/// everything (pickle, counts, queue that is never purged).
-const RELEASES: &[&str] = &["1.5.9", "0.4.24"];
-
-/// Values of `--index`; `None` leaves the option out.
-const WAYS: &[Option<&str>] = &[Some("rebuild"), Some("keep")];
+use subjects::{Form, Subject};
 
 /// Works through chosen stops on all cores.
 fn work(
@@ -73,18 +70,18 @@ fn work(
     seen
 }
 
-/// All scenarios of one release and way.
+/// All scenarios of one form.
 fn parts(
-    release: &'static str,
-    way: Option<&'static str>,
+    subject: &'static Subject,
+    form: &'static Form,
     chosen: impl Fn(&str, &Step, Stop, usize) -> bool,
 ) -> Vec<Part> {
-    let scene = Scene::new(release, way);
+    let scene = Scene::new(subject, form);
     let shim = Shim::compile(scene.folder.path());
     let mut first = Worker::new(&scene, &shim);
     let mut parts = Vec::new();
-    for scenario in scene::scenarios(&scene, way) {
-        if !narrowed().is_none_or(|only| format!("{release}/{}", scenario.name).starts_with(&only)) {
+    for scenario in scene::scenarios(&scene) {
+        if !narrowed().is_none_or(|only| format!("{}/{}", form.name, scenario.name).starts_with(&only)) {
             continue;
         }
         let measured = first.measure(scenario);
@@ -93,15 +90,16 @@ fn parts(
         let k = &measured.known;
         let folders = k.stopped.len();
         eprintln!(
-            "{release}, {name}: {} steps, {} stops, {folders} different folders left, {} after the command was run \
+            "{}, {name}: {} steps, {} stops, {folders} different folders left, {} after the command was run \
              again, {} at the end, {} judged",
+            form.name,
             measured.steps.len(),
             outcomes.len(),
             k.finished.len(),
             k.went_on.len(),
             k.judged.len()
         );
-        parts.push(Part { release, way, measured, outcomes, folders });
+        parts.push(Part { form, measured, outcomes, folders });
     }
     parts
 }
@@ -118,27 +116,10 @@ fn violations(parts: &[Part]) -> Vec<String> {
     found
 }
 
-#[test]
-fn stopped_at_chosen_steps_it_leaves_one_state_or_the_other() {
-    let kept = |name: &str, step: &Step, how: Stop, _: usize| {
-        name == "migrate" && how == Stop::Kill && step.number.is_multiple_of(3)
-    };
-    let chosen = |name: &str, step: &Step, how: Stop, last: usize| {
-        let n = step.number;
-        match (name, how) {
-            // From the last stretch before the commit on every step counts.
-            ("migrate", Stop::Kill) => n.is_multiple_of(3) || n > last.saturating_sub(45),
-            ("rollback", Stop::Kill) => true,
-            ("prune the way back", _) => n.is_multiple_of(2),
-            ("migrate a second time", Stop::Kill) => n > last.saturating_sub(16),
-            ("migrate", _) => n % 11 == 5,
-            ("rollback", _) => n % 5 == 2,
-            (_, Stop::Kill) => n.is_multiple_of(9) || n > last.saturating_sub(6),
-            _ => false,
-        }
-    };
-    assert_eq!(violations(&parts("1.5.9", WAYS[1], kept)), Vec::<String>::new());
-    let parts = parts("1.5.9", WAYS[0], chosen);
+fn chosen_steps(subject: &'static Subject) {
+    let sampled = |form: &'static Form| parts(subject, form, form.sample);
+    let (first, others) = subject.forms.split_first().expect("a form");
+    let parts = sampled(first);
     let stops: usize = parts.iter().map(|part| part.outcomes.len()).sum();
     let both = |name: &str| {
         let part = parts.iter().find(|p| p.measured.scenario.name == name).unwrap();
@@ -148,20 +129,24 @@ fn stopped_at_chosen_steps_it_leaves_one_state_or_the_other() {
     };
     assert_eq!(violations(&parts), Vec::<String>::new());
     assert!(stops > 150 && both("migrate") && both("rollback"), "{stops} stops do not lie on both sides");
+    for form in others.iter().filter(|form| form.is_sampled) {
+        assert_eq!(violations(&sampled(form)), Vec::<String>::new());
+    }
 }
 
-#[test]
-fn everything_is_durable_before_it_is_needed() {
-    WAYS.iter().for_each(|way| durable_by(*way));
+fn durable_before_needed(subject: &'static Subject) {
+    subject.forms.iter().filter(|form| form.is_sampled).for_each(|form| durable_by(subject, form));
 }
 
-fn durable_by(way: Option<&'static str>) {
-    let scene = Scene::new("1.5.9", way);
+fn durable_by(subject: &'static Subject, form: &'static Form) {
+    let scene = Scene::new(subject, form);
     let shim = Shim::compile(scene.folder.path());
     let mut worker = Worker::new(&scene, &shim);
-    for scenario in scene::scenarios(&scene, way) {
+    for scenario in scene::scenarios(&scene) {
         let steps = worker.measure(scenario.clone()).steps;
-        let at = |until| order::not_durable(&steps, until);
+        let not_durable =
+            |steps: &[Step], until| order::not_durable(steps, until, |path| subject.owes_no_sync(path));
+        let at = |until| not_durable(&steps, until);
         let end = steps.len() + 1;
         assert!(at(end).is_empty(), "{}: at the end: {:?}", scenario.name, at(end));
         if scenario.name.starts_with("prune") {
@@ -169,15 +154,17 @@ fn durable_by(way: Option<&'static str>) {
             assert!(at(first).is_empty(), "{}: before the first file goes: {:?}", scenario.name, at(first));
             continue;
         }
-        let commit = order::commit(&steps).expect("a commit");
+        let commit = subject.commit(&steps).expect("a commit");
         assert!(at(commit).is_empty(), "{}: at the commit: {:?}", scenario.name, at(commit));
-        // Were one of its syncs left out, it would be missed.
-        let sync = steps
-            .iter()
-            .rposition(|s| s.call == "fsync" && s.number < commit && s.path != "chroma.sqlite3-journal");
-        let without: Vec<Step> =
-            steps.iter().enumerate().filter(|(i, _)| Some(*i) != sync).map(|(_, s)| s.clone()).collect();
-        assert!(!order::not_durable(&without, commit).is_empty(), "{}", scenario.name);
+        // Were the last sync left out that something waits for, it would be missed. A way back may have none but SQLite's.
+        let is_owed = |s: &Step| at(s.number).iter().any(|open| open[2..] == s.path);
+        let is_sync = |s: &Step| s.call == "fsync" && s.number < commit && is_owed(s);
+        let Some(sync) = steps.iter().rposition(is_sync) else {
+            assert!(scenario.name.starts_with("rollback"), "{}: nothing was made durable", scenario.name);
+            continue;
+        };
+        let without = [&steps[..sync], &steps[sync + 1..]].concat();
+        assert!(!not_durable(&without, commit).is_empty(), "{}", scenario.name);
     }
 }
 
@@ -186,22 +173,47 @@ fn narrowed() -> Option<String> {
     std::env::var("EMBEDPORT_CRASH").ok()
 }
 
-/// The whole matrix, and the page that shows it.
-#[test]
-#[ignore = "long; writes docs/crash-matrix.md"]
-fn every_step() {
+/// The whole matrix of a store, and the pages that show it.
+fn whole_matrix(subject: &'static Subject) {
     let mut all = Vec::new();
-    let wanted = |release: &str| narrowed().is_none_or(|only| only.starts_with(release));
-    for release in RELEASES.iter().filter(|release| wanted(release)) {
-        for way in WAYS {
-            all.extend(parts(release, *way, |_, _, _, _| true));
-        }
+    let wanted = |name: &str| narrowed().is_none_or(|only| only.split('/').next() == Some(name));
+    for form in subject.forms.iter().filter(|form| wanted(form.name)) {
+        all.extend(parts(subject, form, |_, _, _, _| true));
     }
     let found = violations(&all);
     let docs = common::root().join("docs");
     if narrowed().is_none() {
         std::fs::create_dir_all(&docs).unwrap();
-        matrix::pages(&all).iter().for_each(|(name, page)| std::fs::write(docs.join(name), page).unwrap());
+        let pages = matrix::pages(subject, &all);
+        pages.iter().for_each(|(name, page)| std::fs::write(docs.join(name), page).unwrap());
     }
     assert_eq!(found, Vec::<String>::new());
 }
+
+macro_rules! tests {
+    ($($name:ident: $subject:expr),+) => {$(
+        mod $name {
+            #[test]
+            fn stopped_at_chosen_steps_it_leaves_one_state_or_the_other() {
+                super::chosen_steps($subject);
+            }
+
+            #[test]
+            fn everything_is_durable_before_it_is_needed() {
+                super::durable_before_needed($subject);
+            }
+
+            #[test]
+            #[ignore = "long; writes docs/crash-matrix*.md"]
+            fn every_step() {
+                super::whole_matrix($subject);
+            }
+        }
+    )+};
+}
+
+tests!(
+    chroma: &crate::subjects::chroma::SUBJECT,
+    sqlite: &crate::subjects::sqlite::SUBJECT,
+    sqlite_vec: &crate::subjects::sqlite_vec::SUBJECT
+);

@@ -4,31 +4,29 @@ use std::fmt::Write as _;
 
 use crate::cycle::{Measured, Seen};
 use crate::shim::{Step, Stop};
+use crate::subjects::{self, Form, Subject};
 
 /// Outcomes of one scenario, by step and stop.
 pub type Outcomes = Vec<(usize, Stop, Result<Seen, String>)>;
 
-/// One scenario on one release.
+/// One scenario on one form of a store.
 pub struct Part {
-    pub release: &'static str,
-    pub way: Option<&'static str>,
+    pub form: &'static Form,
     pub measured: Measured,
     pub outcomes: Outcomes,
     /// How many folders with different bytes the stops left.
     pub folders: usize,
 }
 
-/// A path with ids and random names taken out.
-pub fn kind(path: &str) -> String {
+/// A path with random names taken out, and what else `known` knows.
+pub fn named(path: &str, known: impl Fn(&str) -> Option<&'static str>) -> String {
     let mut parts = Vec::new();
     for part in path.split('/') {
         let (stem, doomed) = part.strip_suffix(".doomed").map_or((part, ""), |stem| (stem, ".doomed"));
         parts.push(if is_temporary(part) {
             "<temporary>".to_owned()
-        } else if is_uuid(stem) {
-            format!("<segment>{doomed}")
-        } else if is_migration(stem) {
-            format!("<migration>{doomed}")
+        } else if let Some(name) = known(stem).or_else(|| is_migration(stem).then_some("<migration>")) {
+            format!("{name}{doomed}")
         } else {
             part.to_owned()
         });
@@ -41,16 +39,13 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with(".embedport-") && name.ends_with(".tmp")
 }
 
-fn is_uuid(name: &str) -> bool {
-    name.len() == 36 && name.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
-}
-
 fn is_migration(name: &str) -> bool {
     name.len() == 27 && name.as_bytes()[8] == b'T' && name.as_bytes()[18] == b'-'
 }
 
 /// What a step touches, in words; a temporary file by the name that it gets.
-fn touched(step: &Step, steps: &[Step]) -> String {
+fn touched(subject: &Subject, step: &Step, steps: &[Step]) -> String {
+    let kind = subject.kind;
     if let Some((from, to)) = step.path.split_once(" -> ") {
         return format!("{} → {}", kind(from), kind(to));
     }
@@ -90,27 +85,59 @@ fn counts(part: &Part, how: Stop) -> [usize; 3] {
     counts
 }
 
-/// The pages by their names: a summary, and the steps of each release.
-pub fn pages(parts: &[Part]) -> Vec<(String, String)> {
-    let mut releases: Vec<&str> = parts.iter().map(|part| part.release).collect();
-    releases.dedup();
-    let steps_of = |release: &str| format!("crash-matrix-{release}.md");
-    let links: Vec<String> =
-        releases.iter().map(|release| format!("[Chroma {release}]({})", steps_of(release))).collect();
-    let summary = format!("{INTRODUCTION}\nThe steps: {}.\n{}", links.join(", "), summary(parts));
-    let mut pages = vec![("crash-matrix.md".to_owned(), summary)];
-    for release in releases {
-        let mut page = format!("# Crash matrix: Chroma {release}\n\n[What this is](crash-matrix.md)\n");
-        parts.iter().filter(|part| part.release == release).for_each(|part| section(&mut page, part));
-        pages.push((steps_of(release), page));
+/// The pages by their names: a summary, and the steps of each form, on pages of their own or behind the summary.
+pub fn pages(subject: &Subject, parts: &[Part]) -> Vec<(String, String)> {
+    let mut forms: Vec<&str> = parts.iter().map(|part| part.form.page).collect();
+    forms.dedup();
+    let file = |page: &str| format!("{page}.md");
+    let mut first = introduction(subject);
+    let titled = |page: &str| {
+        let part = parts.iter().find(|part| part.form.page == page).expect("a part");
+        format!("{} {}", subject.name, part.form.name)
+    };
+    let links: Vec<String> = forms
+        .iter()
+        .filter(|page| **page != subject.page)
+        .map(|page| format!("[{}]({})", titled(page), file(page)))
+        .collect();
+    first.push('\n');
+    if !links.is_empty() {
+        let _ = writeln!(first, "The steps: {}.", links.join(", "));
+    }
+    let others = subjects::ALL.iter().filter(|other| other.page != subject.page);
+    let others: Vec<String> = others.map(|other| format!("[{}]({})", other.name, file(other.page))).collect();
+    let _ = writeln!(first, "The same for other stores: {}.", others.join(", "));
+    first.push_str(&summary(subject, parts));
+    let mut pages = vec![(file(subject.page), first)];
+    for form in forms {
+        if form != subject.page {
+            let head =
+                format!("# Crash matrix: {}\n\n[What this is]({})\n", titled(form), file(subject.page));
+            pages.push((file(form), head));
+        }
+        let (_, page) = pages.last_mut().expect("a page");
+        parts.iter().filter(|part| part.form.page == form).for_each(|part| section(subject, page, part));
     }
     pages
 }
 
+fn introduction(subject: &Subject) -> String {
+    let words = &subject.words;
+    let places = [
+        ("{title}", words.title),
+        ("{sees}", words.sees),
+        ("{holds}", words.holds),
+        ("{nothing left}", words.nothing_left),
+        ("{refuses}", words.refuses),
+    ];
+    places.iter().fold(INTRODUCTION.to_owned(), |text, (place, words)| text.replace(place, words))
+}
+
 /// One row for a scenario and kind of stop.
-fn summary(parts: &[Part]) -> String {
-    let mut page = String::from(
-        "\n## Summary\n\n| Chroma | scenario | steps | stop | stops | before | after | losses or mixes |\n\
+fn summary(subject: &Subject, parts: &[Part]) -> String {
+    let name_of_forms = subject.words.forms;
+    let mut page = format!(
+        "\n## Summary\n\n| {name_of_forms} | scenario | steps | stop | stops | before | after | losses or mixes |\n\
          |---|---|---:|---|---:|---:|---:|---:|\n",
     );
     let mut total = [0; 3];
@@ -124,7 +151,7 @@ fn summary(parts: &[Part]) -> String {
             let _ = writeln!(
                 page,
                 "| {} | {} | {steps} | {} | {stops} | {before} | {after} | {other} |",
-                part.release,
+                part.form.name,
                 name(part),
                 how.name()
             );
@@ -135,23 +162,27 @@ fn summary(parts: &[Part]) -> String {
         page,
         "\n{} stops: {before} left the state before, {after} the state after, {other} were violations. After every other one \
          the same command finished, the way on (below each table) worked, and nothing was left behind. Where a scenario \
-         does not change what Chroma sees (a prune), its states count as after. {folders} of the folders that the \
-         stops left differ in their bytes from every other one of the same scenario: these are what Chroma opened and \
+         does not change what {judge} sees (a prune), its states count as after. {folders} of the folders that the \
+         stops left differ in their bytes from every other one of the same scenario: these are what {judge} opened and \
          what was gone on from; a folder that is the same byte for byte as one before it has that one's results.",
-        before + after + other
+        before + after + other,
+        judge = subject.name
     );
     page
 }
 
 fn name(part: &Part) -> String {
-    let way = part.way.map(|way| format!(", index {way}")).unwrap_or_default();
-    format!("{}{way}", part.measured.scenario.name)
+    format!("{}{}", part.measured.scenario.name, part.form.suffix)
 }
 
-fn section(page: &mut String, part: &Part) {
+fn section(subject: &Subject, page: &mut String, part: &Part) {
     let m = &part.measured;
     let s = &m.scenario;
-    let _ = writeln!(page, "\n## {}\n", name(part));
+    match part.form.page == subject.page {
+        true => writeln!(page, "\n## {}, {}\n", part.form.name, name(part)),
+        false => writeln!(page, "\n## {}\n", name(part)),
+    }
+    .expect("into text");
     let (stops, folders) = (part.outcomes.len(), part.folders);
     let _ = writeln!(
         page,
@@ -163,7 +194,7 @@ fn section(page: &mut String, part: &Part) {
     let mut rows: Vec<(usize, usize, Vec<String>)> = Vec::new();
     for step in &m.steps {
         let at = |how| part.outcomes.iter().find(|(n, h, _)| *n == step.number && *h == how).map(|o| &o.2);
-        let mut row = vec![step.call.clone(), format!("`{}`", touched(step, &m.steps))];
+        let mut row = vec![step.call.clone(), format!("`{}`", touched(subject, step, &m.steps))];
         row.extend(Stop::ALL.map(|how| cell(at(how))));
         let stops = Stop::ALL.iter().filter_map(|how| at(*how)).count();
         let fine = Stop::ALL.iter().filter_map(|how| at(*how)).filter(|o| o.is_ok()).count();
@@ -195,7 +226,7 @@ fn section(page: &mut String, part: &Part) {
 }
 
 const INTRODUCTION: &str = "\
-# Crash matrix
+# Crash matrix{title}
 
 Every durable step of a run (each call that writes, syncs, creates, renames, cuts or removes something below the
 database's folder, SQLite's own included) is numbered by a preloaded library, and the program is stopped at each in
@@ -212,21 +243,16 @@ Stops:
 
 After each stop:
 
-1. real Chroma of that release opens a copy and holds exactly the state before or exactly the state after, in every
-   collection: the same ids, vectors bit for bit, documents, metadata, and queries answered as exact search does. The
-   cell names it; `done` says that the program reported success all the same (what failed was tidying);
+1. {sees};
 2. the same command is run again and finishes, or says that the work is done;
-3. real Chroma holds the state after;
+3. {holds};
 4. the next command on the way (a rollback, or a migration after a rollback) works, and its state is exact as well;
-5. the folder holds the files of an undisturbed run and no other: no temporary file, no orphan segment, no half backup.
+5. the folder holds the files of an undisturbed run and no other: {nothing left}.
 
 Clock and random numbers of the program stand still and it works on one thread, so that the same stop leaves the same
 bytes. Every stop is run; a folder that equals an earlier one of the same scenario in every name, permission and byte is
 not gone through a second time (left out of the comparison: the random part of a temporary file's name, the process
-number in the lock file, and in the journals the path of the folder and the room that was free). The processes of Chroma
-are replaced every few hundred folders; at first, in between and at the end each has to tell every state and to refuse
-three folders: one with an altered document or metadata, one with altered vectors, one with the database of the state
-after and the index files of the state before.
+number in the lock file, and in the journals the path of the folder and the room that was free). {refuses}
 
 A killed process loses nothing that the system already took: what a power cut could take in addition is bound by the
 `fsync` calls, which are steps of their own here and can be read in their order below.

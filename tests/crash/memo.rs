@@ -17,8 +17,8 @@ pub type Digest = [u8; 32];
 
 /// The digest of a folder. Left out is what says nothing about the state and differs from run to run: the random
 /// part of a temporary file's name, the process number in the lock file, and in JSON of the program the place of
-/// the folder and the room that was free on the disk.
-pub fn digest(folder: &Path) -> Digest {
+/// the folder and the room that was free on the disk. The program's own files lie in `state`.
+pub fn digest(folder: &Path, state: &str) -> Digest {
     let mut entries: Vec<[u8; 32]> = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
@@ -40,9 +40,10 @@ pub fn digest(folder: &Path) -> Digest {
                 hash.update(fs::read_link(&path).unwrap().to_str().unwrap());
             } else {
                 let mut bytes = fs::read(&path).unwrap();
-                if name == ".embedport/lock" {
+                let own = name.strip_prefix(state).and_then(|name| name.strip_prefix('/'));
+                if own == Some("lock") {
                     bytes.retain(|byte| !byte.is_ascii_digit());
-                } else if name.starts_with(".embedport/") && bytes.starts_with(b"{") {
+                } else if own.is_some() && bytes.starts_with(b"{") {
                     bytes = same_everywhere(&bytes, folder);
                 }
                 hash.update(bytes);
@@ -100,7 +101,7 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
 /// What is known about the folders that one scenario leaves, by their bytes.
 #[derive(Default)]
 pub struct Known {
-    /// The state that real Chroma finds.
+    /// The state that the judge finds.
     pub judged: Memo<Digest, Result<String, String>>,
     /// What comes of a stopped folder, with the state in it.
     pub stopped: Memo<Digest, Result<Found, String>>,

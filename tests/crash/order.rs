@@ -4,12 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::shim::Step;
 
-/// The file whose holder may die with it, and SQLite's own journals, which SQLite looks after.
-const EXEMPT: [&str; 4] =
-    [".embedport/lock", "chroma.sqlite3-journal", "chroma.sqlite3-wal", "chroma.sqlite3-shm"];
-
-/// Files and folders (`f:` and `d:`) that are not durable before step `until`.
-pub fn not_durable(steps: &[Step], until: usize) -> BTreeSet<String> {
+/// Files and folders (`f:` and `d:`) that are not durable before step `until`; `exempt` need not be.
+pub fn not_durable(steps: &[Step], until: usize, exempt: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let mut open: BTreeSet<String> = BTreeSet::new();
     let above = |path: &str| match path.rsplit_once('/') {
         Some((folder, _)) => format!("d:{folder}"),
@@ -17,7 +13,7 @@ pub fn not_durable(steps: &[Step], until: usize) -> BTreeSet<String> {
     };
     for step in steps.iter().filter(|s| s.number < until) {
         let path = step.path.as_str();
-        if EXEMPT.contains(&path) {
+        if exempt(path) {
             continue;
         }
         match step.call.as_str() {
@@ -50,14 +46,4 @@ pub fn not_durable(steps: &[Step], until: usize) -> BTreeSet<String> {
         }
     }
     open
-}
-
-/// The step that makes the change of the database visible for good: SQLite removes its journal, or has
-/// written its write-ahead log to the disk.
-pub fn commit(steps: &[Step]) -> Option<usize> {
-    let ends = |s: &&Step| {
-        (s.path == "chroma.sqlite3-journal" && s.call == "unlink")
-            || (s.path == "chroma.sqlite3-wal" && s.call == "fsync")
-    };
-    steps.iter().rfind(ends).map(|s| s.number)
 }

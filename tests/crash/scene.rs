@@ -1,14 +1,15 @@
-//! What is stopped: a small real database in several states, and commands that change it.
+//! What is stopped: a small database in several states, and commands that change it.
 
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::common::*;
-use crate::judge::{Judge, wrong_folders};
+use crate::judge::Judge;
+use crate::subjects::{Form, Subject};
 
 /// Components before and after.
-const FROM: usize = 16;
+pub const FROM: usize = 16;
 const TO: usize = 24;
 const BEYOND: usize = 20;
 
@@ -27,10 +28,11 @@ pub struct Scenario {
     pub back: (Vec<String>, i32, &'static str, &'static str),
 }
 
-/// Databases and projections for one release.
+/// Databases and projections for one form of a store.
 pub struct Scene {
     pub folder: TempDir,
-    pub release: &'static str,
+    pub subject: &'static Subject,
+    pub form: &'static Form,
     /// Folders that are in no state.
     wrong: Vec<PathBuf>,
 }
@@ -46,37 +48,40 @@ pub fn scratch() -> TempDir {
 }
 
 impl Scene {
-    /// Makes the database with real Chroma, fits two projections, and brings copies into all states.
-    pub fn new(release: &'static str, way: Option<&str>) -> Scene {
-        let folder = scratch();
-        let made = folder.path().join("made");
-        let options = "--n 110 --dim 16 --space l2 --sync-threshold 50 --updates 6 --upserts 4 --deletes 7 \
-                       --meta-updates 3 --tail 12 --tail-ops --no-docs 9 --extra 1";
-        let mut arguments = vec![made.display().to_string()];
-        arguments.extend(options.split_whitespace().map(str::to_owned));
-        python(release, "make_chroma.py", &arguments).succeeds();
-        let mut scene = Scene { folder, release, wrong: Vec::new() };
-        copy_folder(&made.join("db"), &scene.base("source"));
-        scene.fit("first", "source", FROM, "target", TO, &read_npy(&made.join("truth/docs.npy")));
+    /// Makes the database, fits two projections, and brings copies into all states.
+    pub fn new(subject: &'static Subject, form: &'static Form) -> Scene {
+        let mut scene = Scene { folder: scratch(), subject, form, wrong: Vec::new() };
+        let rows = (subject.make)(form, &scene.base("source"));
+        scene.fit("first", "source", FROM, "target", TO, &rows);
         let mut numbers = Numbers(9);
         scene.fit("second", "target", TO, "beyond", BEYOND, &numbers.rows(600, TO));
 
         let make = |name: &str, from: &str, command: &[String]| {
-            copy_folder(&scene.base(from), &scene.base(name));
             let work = scene.base(name);
-            embedport(work.parent().unwrap(), &with_store(command, &work)).succeeds();
+            copy_folder(&scene.base(from), &work);
+            embedport(scene.folder.path(), &scene.with_store(command, &work)).succeeds();
         };
-        copy_folder(&scene.base("source"), &scene.base("source in WAL mode"));
-        let database = scene.base("source in WAL mode").join("chroma.sqlite3");
-        let connection = rusqlite::Connection::open(database).unwrap();
-        connection.pragma_update(None, "journal_mode", "wal").unwrap();
-        drop(connection);
-        make("target in WAL mode", "source in WAL mode", &migrate("first", way));
-        make("target", "source", &migrate("first", way));
+        if form.turns_to_wal {
+            copy_folder(&scene.base("source"), &scene.base("source in WAL mode"));
+            let database = scene.base("source in WAL mode").join(subject.file);
+            let connection = rusqlite::Connection::open(database).unwrap();
+            connection.pragma_update(None, "journal_mode", "wal").unwrap();
+            drop(connection);
+            make("target in WAL mode", "source in WAL mode", &migrate("first", form));
+        }
+        make("target", "source", &migrate("first", form));
         make("rolled back", "target", &words("rollback"));
-        make("beyond", "target", &accepting(migrate("second", way)));
-        scene.wrong = wrong_folders(&scene.base("source"), FROM, &scene.base("target"), scene.folder.path());
+        make("beyond", "target", &accepting(migrate("second", form)));
+        let wrong = scene.folder.path().join("wrong");
+        scene.wrong = (subject.wrong)(&scene.base("source"), &scene.base("target"), &wrong);
         scene
+    }
+
+    /// The command with the store's place.
+    pub fn with_store(&self, command: &[String], database: &Path) -> Vec<String> {
+        let mut command = command.to_vec();
+        command.extend(["--store".to_owned(), self.subject.location(database).display().to_string()]);
+        command
     }
 
     /// The prepared database in a state.
@@ -100,7 +105,7 @@ impl Scene {
     }
 
     fn latest_migration(&self, state: &str) -> String {
-        let folders = std::fs::read_dir(self.base(state).join(".embedport")).unwrap();
+        let folders = std::fs::read_dir(self.base(state).join(self.subject.state)).unwrap();
         let mut names: Vec<String> =
             folders.map(|f| f.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.retain(|name| name != "lock");
@@ -111,21 +116,14 @@ impl Scene {
     /// A judge that knows all states.
     pub fn judge(&self) -> Judge {
         let states = ["source", "target", "beyond"].map(|state| (state, self.base(state)));
-        Judge::new(self.release, self.folder.path(), states.to_vec(), self.wrong.clone())
+        Judge::new(self.subject, self.form, self.folder.path(), states.to_vec(), self.wrong.clone())
     }
 }
 
-/// The command with the store's place.
-pub fn with_store(command: &[String], store: &Path) -> Vec<String> {
-    let mut command = command.to_vec();
-    command.extend(["--store".to_owned(), store.display().to_string()]);
-    command
-}
-
-fn migrate(projection: &str, way: Option<&str>) -> Vec<String> {
+fn migrate(projection: &str, form: &Form) -> Vec<String> {
     let mut command =
         words(&format!("migrate-collection --collection docs --projection {projection}.safetensors --yes"));
-    command.extend(way.into_iter().flat_map(|way| ["--index".to_owned(), way.to_owned()]));
+    command.extend(form.options.iter().map(|option| (*option).to_owned()));
     command
 }
 
@@ -136,9 +134,10 @@ fn accepting(mut command: Vec<String>) -> Vec<String> {
 }
 
 /// Everything that is stopped.
-pub fn scenarios(scene: &Scene, way: Option<&str>) -> Vec<Scenario> {
+pub fn scenarios(scene: &Scene) -> Vec<Scenario> {
+    let form = scene.form;
     let second = scene.latest_migration("beyond");
-    let first = migrate("first", way);
+    let first = migrate("first", form);
     let mut without_backup = first.clone();
     without_backup.push("--no-backup".to_owned());
     let done = (4, "is done");
@@ -195,7 +194,7 @@ pub fn scenarios(scene: &Scene, way: Option<&str>) -> Vec<Scenario> {
             base: "target",
             before: "target",
             after: "beyond",
-            command: accepting(migrate("second", way)),
+            command: accepting(migrate("second", form)),
             again: done,
             back: (words("rollback"), 0, "rolled back", "target"),
         },
@@ -209,9 +208,14 @@ pub fn scenarios(scene: &Scene, way: Option<&str>) -> Vec<Scenario> {
             back: (words("rollback"), 0, "rolled back", "source"),
         },
     ];
-    scenarios.extend([
-        in_wal_mode("migrate in WAL mode", "source in WAL mode", &scenarios[0]),
-        in_wal_mode("rollback in WAL mode", "target in WAL mode", &scenarios[1]),
-    ]);
+    if form.options.contains(&"--backup") {
+        scenarios.retain(|scenario| !scenario.command.iter().any(|word| word == "--no-backup"));
+    }
+    if form.turns_to_wal {
+        scenarios.extend([
+            in_wal_mode("migrate in WAL mode", "source in WAL mode", &scenarios[0]),
+            in_wal_mode("rollback in WAL mode", "target in WAL mode", &scenarios[1]),
+        ]);
+    }
     scenarios
 }

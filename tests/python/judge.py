@@ -3,18 +3,16 @@
 
   judge.py SCRATCH
 
-Reads one JSON object a line from standard input and answers with one:
-  {"learn": "source", "folder": F}   -> {"learned": "source", "records": n}
-  {"judge": F}                       -> {"is": "source"}, the learned state that F is equal to in every collection:
-                                        ids, vectors bit for bit, documents, metadata; {"is": "neither", "why": ...}
-Every folder is copied to a fresh path first and opened there by a client of its own; queries are compared with exact
-search.
+A state is the same if every collection is: ids, vectors bit for bit, documents, metadata. Every copy is opened by a
+client of its own; queries are compared with exact search. See judging.py.
 """
-import gc, json, os, shutil, sys, traceback
+import gc, json, os, shutil
 os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
 import numpy as np
 import chromadb
 from chromadb.config import Settings
+
+from judging import serve
 
 try:
     from chromadb.api.shared_system_client import SharedSystemClient
@@ -58,8 +56,7 @@ def ask(col, ids, X):
     return None
 
 
-def state(folder, scratch, number):
-    copy = os.path.join(scratch, "judged-%d-%d" % (os.getpid(), number))
+def state(folder, copy):
     shutil.copytree(folder, copy)
     client = chromadb.PersistentClient(path=copy, settings=Settings(anonymized_telemetry=False))
     try:
@@ -94,29 +91,8 @@ def difference(a, b):
     return None
 
 
-def main(scratch):
-    learned, number = {}, 0
+if __name__ == "__main__":
     # What the imports made stays: the collection after each folder need not walk through it.
     gc.collect()
     gc.freeze()
-    for line in sys.stdin:
-        order, number = json.loads(line), number + 1
-        try:
-            found = state(order.get("folder") or order["judge"], scratch, number)
-            if "learn" in order:
-                learned[order["learn"]] = found
-                answer = {"learned": order["learn"], "records": sum(map(len, found.values()))}
-            else:
-                why = {name: difference(known, found) for name, known in learned.items()}
-                same = [name for name in why if why[name] is None]
-                answer = {"is": same[0]} if same else {"is": "neither", "why": "; ".join("not %s: %s" % x for x in why.items())}
-        except BaseException as e:
-            answer = {"is": "neither", "why": "%s: %s" % (type(e).__name__, str(e)[:400])}
-            traceback.print_exc()
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
-    sys.stdout.flush()
-    os._exit(0)
+    serve(state, difference, lambda found: sum(map(len, found.values())))

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""Runs the programs beside it one after another, each in a process forked from this one: chromadb is imported
-once, and no program sees what another left in memory.
+"""Runs the programs beside it one after another, each in a process forked from this one: what takes
+seconds to import is imported once, and no program sees what another left in memory.
 
 Reads one JSON document per line, [PROGRAM, ARGUMENT...]; answers each with one: [EXIT STATUS, OUTPUT, ERRORS].
 """
-import json, os, runpy, sys, tempfile, traceback
+import importlib.util, json, os, runpy, sys, tempfile, traceback, warnings
 os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
-import chromadb, numpy      # the seconds that are to be spent once
+warnings.simplefilter("ignore")
+# The seconds that are to be spent once; each environment has some of them. LlamaIndex takes more of them than the few
+# programs that need it.
+for module in ("numpy", "chromadb", "sqlite_vec", "langchain_community.vectorstores.sqlitevec", "qdrant_client"):
+    if importlib.util.find_spec(module.split(".")[0]):
+        importlib.import_module(module)
 
 
 def run(program, arguments, out, err):

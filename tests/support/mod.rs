@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use embedport::context::{Cancel, Context, Silent};
 use embedport::space::Space;
 use embedport::store::{
-    self, Backup, BackupChoice, Batch, Collection, IndexChoice, Pass, RewriteTarget, VectorStore,
+    self, Backup, BackupChoice, Batch, Collection, IndexChoice, Pass, RewriteTarget, Rounding, VectorStore,
 };
 use ndarray::{Array2, ArrayView2};
 use serde_json::Value;
@@ -180,11 +180,17 @@ pub struct Rewritten {
 pub fn rewrite(store: &mut dyn VectorStore, name: &str, migration: &str, dimension: usize) -> Rewritten {
     let collection = collection(store, name);
     let target = target(&store.describe().expect("described").path, migration, dimension);
-    rewrite_as(store, &collection, &target)
+    rewrite_as(store, &collection, &target, 1e-6)
 }
 
 /// As [`rewrite`], for any collection and target; by the dearest way to an index that the target leaves open.
-pub fn rewrite_as(store: &mut dyn VectorStore, collection: &Collection, target: &RewriteTarget) -> Rewritten {
+/// `rounding`: see [`near`].
+pub fn rewrite_as(
+    store: &mut dyn VectorStore,
+    collection: &Collection,
+    target: &RewriteTarget,
+    rounding: f32,
+) -> Rewritten {
     let map = map(collection.dimension.expect("records"), target.space.dimension);
     let digest = store.content_digest(collection).expect("digest");
     let mut rewrite = store.rewrite(collection, target).expect("free");
@@ -200,7 +206,7 @@ pub fn rewrite_as(store: &mut dyn VectorStore, collection: &Collection, target: 
     rewrite
         .read_back(&|batch| {
             for (id, found) in batch.ids.iter().zip(batch.vectors.outer_iter()) {
-                assert!(near(&found.to_vec(), &vectors[id], 1e-6), "{id}");
+                assert!(near(&found.to_vec(), &vectors[id], rounding), "{id}");
                 count.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())
@@ -256,8 +262,9 @@ impl Mapping {
 }
 
 impl Pass for Mapping {
-    fn vectors(&self, batch: &Batch) -> embedport::error::Result<Array2<f32>> {
-        let new = batch.vectors.dot(&self.map);
+    fn vectors(&self, batch: &Batch, round: &Rounding<'_>) -> embedport::error::Result<Array2<f32>> {
+        let mut new = batch.vectors.dot(&self.map);
+        new.rows_mut().into_iter().filter_map(|row| row.into_slice()).for_each(round);
         let rows = batch.vectors.outer_iter().map(|row| row.to_vec());
         self.sources.lock().expect("sources").extend(batch.ids.iter().cloned().zip(rows));
         let mut vectors = self.vectors.lock().expect("vectors");

@@ -6,14 +6,16 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// The interpreter with chromadb `release`.
+/// The interpreter with chromadb `release`, or of the environment `sqlite` or `sqlite-old`.
 ///
 /// # Panics
-/// If it is not there: a test that needs real Chroma must not pass without it.
+/// If it is not there: a test that needs a real library must not pass without it.
 pub fn python(release: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = std::env::var_os("EMBEDPORT_VENV").map_or_else(|| root.join(".venv"), PathBuf::from);
-    let python = folder.join(format!("chroma-{release}/bin/python"));
+    let environment =
+        if release.starts_with("sqlite") { release.to_owned() } else { format!("chroma-{release}") };
+    let python = folder.join(environment).join("bin/python");
     assert!(python.exists(), "no {}: run tests/setup.sh", python.display());
     python
 }

@@ -124,6 +124,8 @@ impl ChromaStore {
             configured_model: entry.function.model(),
             embedding_function: entry.function.name().to_owned(),
             bytes: folder_bytes(&self.folder.join(&entry.vector)) + entry.queue_bytes,
+            layout: None,
+            rounded_to: None,
             unsupported: entry.unsupported,
             id: entry.id,
             name: entry.name,

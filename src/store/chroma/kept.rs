@@ -21,6 +21,7 @@ use crate::hnsw;
 use crate::platform::bytes as as_bytes;
 use crate::platform::files;
 use crate::platform::syncing::Syncing;
+use crate::store::rewriting::as_they_are;
 use crate::store::{Metric, Pass};
 
 /// The disk begins to write whenever so much is there and it is at nothing else.
@@ -251,7 +252,7 @@ fn exchange(
 ) -> Result<(Vec<f32>, Vec<u64>)> {
     let cosine = snapshot.entry.settings.metric == Metric::Cosine;
     let dimension = header.dimension;
-    let mut new = pass.vectors(&block.batch)?;
+    let mut new = pass.vectors(&block.batch, &as_they_are)?;
     source::expect_shape(&new, block.live.len(), dimension)?;
     let mut unowned = match block.unowned.is_empty() {
         true => Array2::zeros((0, dimension)),

@@ -50,7 +50,7 @@ use self::snapshot::Snapshot;
 use self::traces::{ROWS, Traces};
 use super::{
     Backup, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite, RewriteTarget,
-    Since, StoreDescription, VectorStore,
+    Settings, Since, StoreDescription, VectorStore,
 };
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -63,16 +63,17 @@ pub(super) const SCHEME: &str = "chroma";
 const DATABASE: &str = "chroma.sqlite3";
 const STATE: &str = ".embedport";
 
-/// Whether `path` is a folder with Chroma's database inside.
+/// Whether `path` is a folder with Chroma's database inside, or that database itself.
 pub(super) fn recognises(path: &Path) -> bool {
-    path.join(DATABASE).is_file()
+    path.join(DATABASE).is_file() || path.ends_with(DATABASE) && path.is_file()
 }
 
 /// Opens the database in the folder `path`; nothing is changed.
 ///
 /// # Errors
 /// [`Kind::NotFound`] without a database, [`Kind::Unsupported`] if it is not Chroma's.
-pub(super) fn open(path: &Path) -> Result<Box<dyn VectorStore>> {
+pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn VectorStore>> {
+    settings.expect(SCHEME, &[])?;
     // The file itself is a natural thing to name.
     let folder =
         if path.is_file() && path.ends_with(DATABASE) { path.parent().unwrap_or(path) } else { path };

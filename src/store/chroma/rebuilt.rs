@@ -16,6 +16,7 @@ use super::source::{self, Block};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::hnsw;
+use crate::store::rewriting::as_they_are;
 use crate::store::{Metric, Pass};
 
 /// The new vectors of all live records as the index wants them, row by row.
@@ -55,7 +56,7 @@ impl Rebuilt {
             .map_init(Vec::new, |buffer, (first, count, row)| {
                 context.check()?;
                 let batch = Block::read(snapshot, index, first, count, buffer)?.batch;
-                let mut new = pass.vectors(&batch)?;
+                let mut new = pass.vectors(&batch, &as_they_are)?;
                 source::expect_shape(&new, batch.ids.len(), elements.dimension())?;
                 let lengths = as_in_index(*cosine, &batch.ids, &mut new)?;
                 elements.put(row, new.view())?;

@@ -10,6 +10,7 @@ use super::snapshot::Snapshot;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::simd;
+use crate::store::rewriting::as_they_are;
 use crate::store::{Batch, Pass};
 
 /// Some elements of the index, side by side.
@@ -94,7 +95,7 @@ pub(super) fn send_waiting(
     for batch in waiting(snapshot, connection) {
         context.check()?;
         let (records, batch) = batch?;
-        let new = pass.vectors(&batch)?;
+        let new = pass.vectors(&batch, &as_they_are)?;
         expect_shape(&new, records.len(), dimension)?;
         take(records, batch, new)?;
         context.progress.advance(records.len() as u64);

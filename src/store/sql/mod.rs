@@ -50,6 +50,13 @@ fn failure(doing: &str, cause: rusqlite::Error) -> Error {
 /// Opens an existing database. A journal that a killed program left behind is rolled back by the
 /// first read, as any opener does; apart from that, `read_only` connections change nothing.
 pub(in crate::store) fn open(database: &Path, read_only: bool) -> Result<Connection> {
+    set_up(database, read_only).map_err(|e| match e.kind() {
+        Kind::Damaged => e.hint(format!("the file is `{}`", database.display())),
+        _ => e,
+    })
+}
+
+fn set_up(database: &Path, read_only: bool) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags).doing("open the tables")?;
     connection.busy_timeout(PATIENCE).doing("set a time limit")?;

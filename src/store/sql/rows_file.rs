@@ -6,10 +6,9 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::ops::Range;
 use std::path::Path;
 
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::Doing;
@@ -38,16 +37,22 @@ impl<'a> Writer<'a> {
         columns.iter().try_for_each(|column| self.long(column.as_bytes()))
     }
 
-    /// Some columns of a row, with their values as stored, types included.
-    pub fn row(&mut self, row: &Row<'_>, columns: Range<usize>) -> Result<()> {
-        self.bytes(b"R")?;
+    /// Some columns of a row in this order, with their values as stored, types included.
+    pub fn row(&mut self, row: &Row<'_>, columns: impl Iterator<Item = usize>) -> Result<()> {
+        self.begin_row()?;
         for column in columns {
             self.value(row.get_ref(column).doing("save rows for the way back")?)?;
         }
         Ok(())
     }
 
-    fn value(&mut self, value: ValueRef<'_>) -> Result<()> {
+    /// Begins a row, for values one after the other: as many as the table has columns.
+    pub fn begin_row(&mut self) -> Result<()> {
+        self.bytes(b"R")
+    }
+
+    /// One value of a row that was begun.
+    pub fn value(&mut self, value: ValueRef<'_>) -> Result<()> {
         match value {
             ValueRef::Null => self.bytes(b"n"),
             ValueRef::Integer(n) => self.bytes(b"i").and_then(|()| self.bytes(&n.to_le_bytes())),
@@ -122,7 +127,7 @@ pub(in crate::store) fn load(
             insert = Some(connection.prepare(&sql).doing(doing)?);
         }
         while reader.another_row().map_err(broken)? {
-            let row: Vec<Value> =
+            let row: Vec<Stored> =
                 columns.iter().map(|_| reader.value()).collect::<io::Result<_>>().map_err(broken)?;
             if let Some(insert) = &mut insert {
                 insert.execute(params_from_iter(row)).doing(doing)?;
@@ -134,6 +139,21 @@ pub(in crate::store) fn load(
 /// A column's or table's name as an identifier.
 pub(in crate::store) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A value as it was stored: SQLite also keeps texts that are no UTF-8.
+enum Stored {
+    Value(Value),
+    Text(Vec<u8>),
+}
+
+impl ToSql for Stored {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Stored::Value(value) => value.to_sql(),
+            Stored::Text(text) => Ok(ToSqlOutput::Borrowed(ValueRef::Text(text))),
+        }
+    }
 }
 
 struct Reader {
@@ -183,15 +203,15 @@ impl Reader {
         }
     }
 
-    fn value(&mut self) -> io::Result<Value> {
-        Ok(match self.byte()? {
+    fn value(&mut self) -> io::Result<Stored> {
+        Ok(Stored::Value(match self.byte()? {
             b'n' => Value::Null,
             b'i' => Value::Integer(i64::from_le_bytes(self.bytes()?)),
             b'f' => Value::Real(f64::from_le_bytes(self.bytes()?)),
-            b't' => Value::Text(self.text()?),
+            b't' => return self.long().map(Stored::Text),
             b'b' => Value::Blob(self.long()?),
             _ => return Err(io::ErrorKind::InvalidData.into()),
-        })
+        }))
     }
 }
 
@@ -209,8 +229,9 @@ mod tests {
                 (1, ValueRef::Text("\u{1f600}".as_bytes())),
                 (2, ValueRef::Blob(&[0, 9])),
                 (3, ValueRef::Null),
+                (4, ValueRef::Text(b"\xff")),
             ] {
-                writer.bytes(b"R").unwrap();
+                writer.begin_row().unwrap();
                 writer.value(ValueRef::Integer(id)).unwrap();
                 writer.value(value).unwrap();
             }
@@ -236,7 +257,7 @@ mod tests {
                 row.get(0)
             })
             .unwrap();
-        assert_eq!(types, "1text,2blob,3null");
+        assert_eq!(types, "1text,2blob,3null,4text");
         assert!(connection.prepare("SELECT * FROM b").is_err(), "not wanted");
     }
 

@@ -1,0 +1,163 @@
+//! Opening the file: to read one moment of it, or to be the only one that writes.
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use super::find::{self, Depth, Found};
+use super::{SqliteStore, back, stamp};
+use crate::error::{Error, Kind, Result};
+use crate::store::sql::{self, Doing};
+use crate::store::{Collection, find_collection};
+
+/// Page cache of a connection that rewrites, in KiB: what does not fit is written before its time.
+const CACHE: i64 = 256 << 10;
+
+impl SqliteStore {
+    /// A connection inside a read transaction: everything read through it is of one moment.
+    pub(super) fn read(&self) -> Result<Connection> {
+        let connection = sql::open(&self.database, true)?;
+        map(&connection)?;
+        connection.execute_batch("BEGIN").doing("begin to read")?;
+        Ok(connection)
+    }
+
+    /// Every collection, counted.
+    pub(super) fn counted(&self, connection: &Connection) -> Result<Vec<Found>> {
+        let all = find::all(connection, &self.wishes, Depth::Count)?;
+        let mut mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner);
+        mixed.extend(all.iter().map(|found| (found.entry.id.clone(), found.entry.grouped)));
+        drop(mixed);
+        Ok(all)
+    }
+
+    /// One collection by its id, uncounted: its vectors are known to have so many components.
+    pub(super) fn formed(
+        &self,
+        connection: &Connection,
+        id: &str,
+        dimension: Option<usize>,
+    ) -> Result<Found> {
+        let all = find::all(connection, &self.wishes, Depth::Form)?;
+        let is_it = |found: &Found| {
+            let own = &found.entry.own_id();
+            id.strip_prefix(own.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with("&dimension="))
+        };
+        let Some(mut found) = all.into_iter().find(is_it) else {
+            return Err(Error::new(Kind::NotFound, format!("no collection `{id}` (any more)")));
+        };
+        // One group of several is named by the dimension that it had first; its stamp knows the one that it has.
+        let stamp = stamp::of(connection, id)?;
+        let named = stamp.as_ref().filter(|_| id.contains("&dimension="));
+        let dimension = named.map(|stamp| stamp.space.dimension).or(dimension);
+        let mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+        found.entry.id = id.to_owned();
+        // A virtual table says it itself.
+        if found.entry.dimension.is_none() {
+            found.entry.dimension = dimension;
+            // Where it is not known whether there are others, only those that fit are taken.
+            found.entry.grouped = dimension.is_some() && mixed.unwrap_or(true);
+        }
+        found.stamp = stamp.filter(|stamp| Some(stamp.space.dimension) == found.entry.dimension);
+        Ok(found)
+    }
+
+    /// One collection by its id, counted.
+    pub(super) fn found(&self, connection: &Connection, id: &str) -> Result<Found> {
+        let mut all = self.counted(connection)?;
+        match all.iter().position(|found| found.entry.id == id) {
+            Some(at) => Ok(all.swap_remove(at)),
+            None => {
+                // It says what there is instead.
+                find_collection(&self.described(&all), id, None)?;
+                Err(Error::new(Kind::NotFound, format!("no collection `{id}`")))
+            }
+        }
+    }
+
+    /// A connection inside a transaction that no other writer can enter. `attached`: with room for saved rows; `fires`:
+    /// triggers see what it writes.
+    pub(super) fn lock(&self, attached: bool, fires: bool) -> Result<Connection> {
+        let connection = sql::open(&self.database, false)?;
+        if connection.is_readonly("main").doing("look at the permissions")? {
+            return Err(Error::new(
+                Kind::CannotWrite,
+                format!("`{}` cannot be written", self.database.display()),
+            )
+            .hint("check the permissions of the file and whether the medium is read-only"));
+        }
+        // EXTRA also makes the end of the journal durable.
+        connection.execute_batch("PRAGMA synchronous = EXTRA").doing("set up the tables")?;
+        connection.pragma_update(None, "cache_size", -CACHE).doing("set the page cache")?;
+        map(&connection)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false).doing("set up the tables")?;
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, fires)
+            .doing("set up the tables")?;
+        if attached {
+            back::attach(&connection)?;
+        }
+        // With a write-ahead log readers go on with what was until the commit; else they have to wait, or the commit
+        // would have to wait for them.
+        let begin = if is_wal(&connection)? { "BEGIN IMMEDIATE" } else { "BEGIN EXCLUSIVE" };
+        connection.execute_batch(begin).doing("lock the database")?;
+        Ok(connection)
+    }
+
+    pub(super) fn collection_of(&self, found: &Found) -> Collection {
+        let entry = &found.entry;
+        let (stamped, migration) = found.stamp.clone().map(|stamp| (stamp.space, stamp.migration)).unzip();
+        let components = entry.dimension.unwrap_or(0);
+        let mut layout = format!(
+            "table {}, key {}, vectors as {} in {}",
+            entry.table,
+            entry.id_columns().join(" and "),
+            entry.encoding.name(),
+            entry.vector
+        );
+        if let Some(text) = &entry.text_column {
+            layout.push_str(&format!(", texts in {text}"));
+        }
+        if found.strange > 0 {
+            layout.push_str(&format!("; {} values are no vectors, and are left alone", found.strange));
+        }
+        Collection {
+            id: entry.id.clone(),
+            name: entry.name.clone(),
+            namespace: "main".to_owned(),
+            count: found.count,
+            dimension: entry.dimension,
+            metric: entry.metric,
+            texts: found.texts,
+            stamped,
+            configured_model: None,
+            embedding_function: "none".to_owned(),
+            migration,
+            bytes: found.count * entry.encoding.length(components).unwrap_or(12 * components) as u64,
+            layout: Some(layout),
+            rounded_to: (!entry.encoding.is_exact()).then(|| entry.encoding.name().to_owned()),
+            unsupported: entry.unsupported.clone(),
+        }
+    }
+
+    /// Where backups are named from: the folder of the file.
+    pub(super) fn base(&self) -> PathBuf {
+        self.database.parent().map(PathBuf::from).unwrap_or_default()
+    }
+}
+
+/// Pages that nobody changes need not be copied. SQLite maps 2 GiB of a file at most.
+fn map(connection: &Connection) -> Result<()> {
+    connection.pragma_update(None, "mmap_size", i64::MAX).doing("map the file")
+}
+
+/// Whether the file has a write-ahead log.
+pub(super) fn is_wal(connection: &Connection) -> Result<bool> {
+    let mode: String = connection
+        .query_row("PRAGMA main.journal_mode", [], |row| row.get(0))
+        .doing("look at the journal")?;
+    Ok(mode == "wal")
+}

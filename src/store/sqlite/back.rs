@@ -1,0 +1,154 @@
+//! The way back: what changed since a rewrite, and putting back what was.
+
+use std::path::Path;
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use super::entry::{Entry, list};
+use super::sink::{HASH, hash_values};
+use super::table::{KEY, SAVED, update};
+use crate::error::{Error, Kind, Result};
+use crate::store::Changes;
+use crate::store::sql::Doing;
+use crate::store::sql::rows_file::{self, quoted};
+
+/// Files of a backup: the saved rows, and what each record was left as.
+pub(super) const ROWS: &str = "rows.bin";
+pub(super) const WRITTEN: &str = "written.bin";
+/// Table of [`WRITTEN`]; its columns are those of the key as [`KEY`] with a number, then these two.
+pub(super) const NOTED: &str = "written";
+pub(super) const CONTENTS: &str = "contents";
+pub(super) const VECTOR: &str = "vector";
+
+/// Makes room for saved rows as `kept.*`, in a temporary file. Not possible inside a transaction.
+pub(super) fn attach(connection: &Connection) -> Result<()> {
+    // Not synced: then a commit involves one file alone, whatever was loaded here.
+    connection
+        .execute_batch(
+            "ATTACH DATABASE '' AS kept; PRAGMA kept.synchronous = OFF; PRAGMA kept.journal_mode = OFF",
+        )
+        .doing("make room for the saved rows")
+}
+
+fn key_names(entry: &Entry) -> Vec<String> {
+    (0..entry.key.len()).map(|at| format!("{KEY}{at}")).collect()
+}
+
+fn by_key(connection: &Connection, entry: &Entry, table: &str) -> Result<()> {
+    connection
+        .execute_batch(&format!(
+            "CREATE UNIQUE INDEX kept.{table}_by_key ON {table} ({})",
+            list(&key_names(entry))
+        ))
+        .doing("load the saved rows")
+}
+
+/// Compares the collection, which reads as `entry` now, with what the rewrite left; `kept` is attached.
+pub(super) fn changes(connection: &Connection, entry: &Entry, written: &Path) -> Result<Changes> {
+    let doing = "look for changes";
+    rows_file::load(connection, "kept", written, |_| true)?;
+    by_key(connection, entry, NOTED)?;
+    let conditions: Vec<String> = key_names(entry).iter().map(|key| format!("{} = ?", quoted(key))).collect();
+    let mut noted = connection
+        .prepare(&format!("SELECT {CONTENTS}, {VECTOR} FROM kept.{NOTED} WHERE {}", conditions.join(" AND ")))
+        .doing(doing)?;
+    let vectors = entry.vector_columns();
+    let columns = [&entry.key[..], &entry.others, &vectors].concat();
+    let mut statement = connection
+        .prepare(&format!(
+            "SELECT {} FROM main.{} WHERE {}",
+            list(&columns),
+            entry.table_name(),
+            entry.belongs()
+        ))
+        .doing(doing)?;
+    let (key, others) = (entry.key.len(), entry.others.len());
+    let mut rows = statement.query([]).doing(doing)?;
+    let mut changes = Changes::default();
+    let mut met = 0;
+    while let Some(row) = rows.next().doing(doing)? {
+        let values = |range: std::ops::Range<usize>| -> Result<Vec<ValueRef<'_>>> {
+            range.map(|at| row.get_ref(at)).collect::<rusqlite::Result<_>>().doing(doing)
+        };
+        let own: Vec<Value> = values(0..key)?
+            .into_iter()
+            .map(Value::try_from)
+            .collect::<Result<_, _>>()
+            .map_err(|e| Error::new(Kind::Damaged, "a key is no valid text").because(e))?;
+        let found = noted
+            .query_row(params_from_iter(own), |row| {
+                Ok((row.get::<_, [u8; HASH]>(0)?, row.get::<_, [u8; HASH]>(1)?))
+            })
+            .optional()
+            .doing(doing)?;
+        match found {
+            None => changes.added += 1,
+            Some((contents, vector)) => {
+                met += 1;
+                let same = hash_values(&values(key..key + others)?) == contents
+                    && hash_values(&values(key + others..columns.len())?) == vector;
+                changes.updated += u64::from(!same);
+            }
+        }
+    }
+    let kept: i64 = connection
+        .query_row(&format!("SELECT count(*) FROM kept.{NOTED}"), [], |row| row.get(0))
+        .doing(doing)?;
+    changes.removed = kept.unsigned_abs().saturating_sub(met);
+    Ok(changes)
+}
+
+/// Puts the saved rows of a plain table back; `kept` holds them. `changed`: rows came, went or were written again since.
+pub(super) fn rows(connection: &Connection, entry: &Entry, changed: bool) -> Result<()> {
+    let doing = "restore the saved rows";
+    if changed {
+        by_key(connection, entry, SAVED)?;
+        let same: Vec<String> = entry
+            .key
+            .iter()
+            .zip(key_names(entry))
+            .map(|(key, kept)| format!("k.{} = t.{}", quoted(&kept), quoted(key)))
+            .collect();
+        let sql = format!(
+            "DELETE FROM main.{0} AS t WHERE {1} AND NOT EXISTS (SELECT 1 FROM kept.{SAVED} AS k WHERE {2})",
+            entry.table_name(),
+            entry.belongs(),
+            same.join(" AND ")
+        );
+        connection.execute(&sql, []).doing(doing)?;
+    }
+    let vectors = entry.vector_columns();
+    let all = [&entry.others[..], &vectors].concat();
+    let written: Vec<String> = match changed {
+        true => all.iter().filter(|column| !entry.key.contains(column)).cloned().collect(),
+        false => vectors,
+    };
+    let mut update = connection.prepare(&update(entry, &written)).doing(doing)?;
+    // A rowid that no column stands for is a column of its own here.
+    let hidden: Vec<String> = entry.key.iter().filter(|key| !all.contains(key)).cloned().collect();
+    let inserted = [&hidden[..], &all].concat();
+    let places = vec!["?"; inserted.len()].join(", ");
+    let insert = format!("INSERT INTO main.{} ({}) VALUES ({places})", entry.table_name(), list(&inserted));
+    let mut saved = connection
+        .prepare(&format!("SELECT {}, {} FROM kept.{SAVED}", list(&key_names(entry)), list(&all)))
+        .doing(doing)?;
+    let key = entry.key.len();
+    let place = |name: &String| all.iter().position(|column| column == name).map(|at| at + key);
+    let values_at: Vec<usize> = written.iter().filter_map(place).chain(0..key).collect();
+    let mut rows = saved.query([]).doing(doing)?;
+    while let Some(row) = rows.next().doing(doing)? {
+        let get = |at: usize| row.get_ref(at).map(ToSqlOutput::Borrowed).doing(doing);
+        let values = values_at.iter().map(|at| get(*at)).collect::<Result<Vec<_>>>()?;
+        if update.execute(params_from_iter(values)).doing(doing)? == 1 {
+            continue;
+        }
+        if !changed {
+            return Err(Error::new(Kind::Internal, "a saved row is not there to be put back"));
+        }
+        let keys = (0..hidden.len()).chain(key..key + all.len());
+        let values = keys.map(get).collect::<Result<Vec<_>>>()?;
+        connection.prepare_cached(&insert).doing(doing)?.execute(params_from_iter(values)).doing(doing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! What a rewrite notes down about itself: for the journal, the backup and the way back.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::stamp::Stamp;
+use crate::error::{Error, Kind, Result};
+use crate::space::Space;
+use crate::store::Settings;
+
+/// Names of one rewrite.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Details {
+    pub collection: String,
+    pub migration: String,
+    /// The migration's own folder, relative to that of the file.
+    pub folder: PathBuf,
+    pub fire_triggers: bool,
+    /// The stamp of before, if there was one.
+    pub before: Option<Before>,
+}
+
+/// A stamp, as it is written down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Before {
+    pub space: Space,
+    pub migration: String,
+    pub settings: String,
+}
+
+impl Before {
+    pub fn of(stamp: &Stamp) -> Before {
+        Before {
+            space: stamp.space.clone(),
+            migration: stamp.migration.clone(),
+            settings: stamp.settings.to_text(),
+        }
+    }
+
+    pub fn stamp(&self, collection: &str) -> Result<Stamp> {
+        Ok(Stamp {
+            collection: collection.to_owned(),
+            space: self.space.clone(),
+            migration: self.migration.clone(),
+            settings: Settings::parse(&self.settings)?,
+        })
+    }
+}
+
+impl Details {
+    /// # Errors
+    /// [`Kind::Damaged`] for anything but what [`Details::to_json`] wrote.
+    pub fn parse(json: &serde_json::Value) -> Result<Details> {
+        let details = Details::deserialize(json)
+            .map_err(|e| Error::new(Kind::Damaged, "the details of a rewrite are not complete").because(e))?;
+        inside(&details.folder)?;
+        Ok(details)
+    }
+
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+
+    /// Where the backup lies, given the folder of the file.
+    pub fn backup(&self, base: &Path) -> PathBuf {
+        base.join(&self.folder).join("backup")
+    }
+}
+
+/// Refuses names that lead elsewhere: they are read from files that something else may have changed.
+pub(super) fn inside(path: &Path) -> Result<()> {
+    if path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Damaged,
+        format!("the details of a rewrite name `{}`, outside of the file's folder", path.display()),
+    )
+    .hint("its journal was changed by something else; nothing was touched"))
+}

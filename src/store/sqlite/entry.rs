@@ -1,0 +1,143 @@
+//! One collection of a SQLite file in the words of SQL: a table (or virtual table), its key, its vector column.
+
+use crate::store::sql::rows_file::quoted;
+use crate::store::{Metric, Settings};
+
+use super::encoding::Encoding;
+
+/// A column with vectors, and all that is needed to read and rewrite it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// See [`Collection::id`](crate::store::Collection::id): table, vector column and condition.
+    pub id: String,
+    pub name: String,
+    pub table: String,
+    /// Columns that tell rows apart, in their order: the rowid under a name that no column has, or the primary key.
+    pub key: Vec<String>,
+    /// Columns with the record's identifier; none: the key is it.
+    pub ids: Vec<String>,
+    pub text_column: Option<String>,
+    pub vector: String,
+    /// Column with the factor of an int8 vector.
+    pub scale: Option<String>,
+    /// Every other column that the file stores, in the table's order.
+    pub others: Vec<String>,
+    pub encoding: Encoding,
+    /// Components of the vectors; none: there is no vector yet.
+    pub dimension: Option<usize>,
+    pub metric: Metric,
+    /// Rows that belong to the collection, as SQL.
+    pub condition: Option<String>,
+    /// The column has vectors of other dimensions too, which are not of this collection.
+    pub grouped: bool,
+    /// Triggers may see the rewrite.
+    pub fire_triggers: bool,
+    /// See [`Collection::unsupported`](crate::store::Collection::unsupported).
+    pub unsupported: Option<String>,
+}
+
+impl Entry {
+    pub fn table_name(&self) -> String {
+        quoted(&self.table)
+    }
+
+    /// [`Entry::id`] of a column whose vectors are of one dimension.
+    pub fn own_id(&self) -> String {
+        collection_id(&self.table, &self.vector, self.condition.as_deref(), None)
+    }
+
+    /// Columns of the key as a list for SQL.
+    pub fn key_columns(&self) -> String {
+        list(&self.key)
+    }
+
+    /// What gives the record's identifier: one column, or those of the key.
+    pub fn id_columns(&self) -> Vec<String> {
+        if self.ids.is_empty() { self.key.clone() } else { self.ids.clone() }
+    }
+
+    /// The condition that a row with a vector belongs to the collection.
+    pub fn belongs(&self) -> String {
+        let mut belongs = format!("{} IS NOT NULL", quoted(&self.vector));
+        if let Some(condition) = &self.condition {
+            belongs.push_str(&format!(" AND ({condition})"));
+        }
+        if let Some(dimension) = self.dimension.filter(|_| self.grouped) {
+            belongs.push_str(&format!(" AND {}", self.has_dimension(dimension)));
+        }
+        belongs
+    }
+
+    /// That a row's vector has so many components.
+    pub fn has_dimension(&self, dimension: usize) -> String {
+        let vector = quoted(&self.vector);
+        match self.encoding.length(dimension) {
+            Some(length) => format!("length({vector}) = {length}"),
+            None => format!("{} = {dimension}", json_length(&vector)),
+        }
+    }
+
+    /// What tells how many components a row's vector has: see [`Entry::dimension_of`].
+    pub fn length(&self) -> String {
+        let vector = quoted(&self.vector);
+        match self.encoding {
+            Encoding::Json => json_length(&vector),
+            _ => format!("length({vector})"),
+        }
+    }
+
+    /// The columns of a vector: its own, and that of its factor.
+    pub fn vector_columns(&self) -> Vec<String> {
+        std::iter::once(&self.vector).chain(&self.scale).cloned().collect()
+    }
+
+    /// The collection once its vectors have so many components.
+    pub fn with_dimension(&self, dimension: usize) -> Entry {
+        Entry { dimension: Some(dimension), ..self.clone() }
+    }
+}
+
+/// Length of a JSON array; NULL for what is no JSON, where SQLite would end the statement.
+fn json_length(vector: &str) -> String {
+    format!("CASE WHEN json_valid({vector}) THEN json_array_length({vector}) END")
+}
+
+/// Names as a list for SQL.
+pub(super) fn list(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// What names a collection for good: its table and vector column, the condition on its rows, and among vectors of several
+/// dimensions the one that it had first.
+pub(super) fn collection_id(
+    table: &str,
+    vector: &str,
+    condition: Option<&str>,
+    dimension: Option<usize>,
+) -> String {
+    let dimension = dimension.map(|d| d.to_string());
+    Settings::of(&[
+        ("table", Some(table)),
+        ("vector", Some(vector)),
+        ("where", condition),
+        ("dimension", dimension.as_deref()),
+    ])
+    .to_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_has_no_length_and_ends_nothing() {
+        let connection = Connection::open_in_memory().unwrap();
+        let length = |value: &str| -> Option<i64> {
+            connection.query_row(&format!("SELECT {}", json_length(value)), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(length("'[1,2.5]'"), Some(2));
+        assert_eq!([length("'[1,2'"), length("x'ff'"), length("''")], [None; 3]);
+    }
+}

@@ -1,0 +1,405 @@
+//! Vectors in a SQLite file: in a column of any table.
+//!
+//! A collection is a table and one of its columns; it is rewritten by one transaction on the file itself, so that every
+//! opener finds the vectors of before or those of after.
+
+mod access;
+mod back;
+mod candidate;
+mod columns;
+mod condition;
+mod details;
+mod encoding;
+mod entry;
+mod exact;
+mod examine;
+mod find;
+mod groups;
+mod holder;
+mod npy;
+mod obstacles;
+mod pipeline;
+mod rewrite;
+mod settings;
+mod sink;
+mod stamp;
+mod table;
+mod twin;
+mod vec0;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use self::back::{ROWS, WRITTEN};
+use self::details::{Before, Details};
+use self::find::Found;
+use self::holder::Cursor;
+use self::rewrite::SqliteRewrite;
+use self::settings::Wishes;
+use super::sql::rows_file;
+use super::sql::{self, Doing};
+use super::{
+    Backup, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite, RewriteTarget,
+    Settings, Since, StoreDescription, VectorStore,
+};
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::platform::files;
+use crate::space::Space;
+
+pub(super) const SCHEME: &str = "sqlite";
+/// First bytes of every SQLite file that is not encrypted.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Whether `path` is a SQLite file.
+pub(super) fn recognises(path: &Path) -> bool {
+    let mut head = [0; MAGIC.len()];
+    path.is_file()
+        && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
+        && head == *MAGIC
+}
+
+/// Opens the file `path`; nothing is changed.
+///
+/// # Errors
+/// [`Kind::NotFound`] without a file, [`Kind::Unsupported`] if it is no SQLite file, or encrypted, or Chroma's.
+pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn VectorStore>> {
+    let wishes = Wishes::read(settings)?;
+    vec0::register()?;
+    let database = path.canonicalize().map_err(|e| Error::io("open", path, e))?;
+    if !recognises(&database) {
+        return Err(Error::new(Kind::Unsupported, format!("`{}` is not a SQLite file", path.display()))
+            .hint("an encrypted one (SQLCipher, SEE) has to be decrypted first: embedport takes no keys"));
+    }
+    let store = SqliteStore { database, wishes, mixed: Mutex::default() };
+    let connection = store.read()?;
+    if sql::has_table(&connection, "embeddings_queue")? && sql::has_table(&connection, "segments")? {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("`{}` belongs to a Chroma database", path.display()),
+        )
+        .hint("give the folder that it lies in: Chroma keeps its indexes beside it"));
+    }
+    Ok(Box::new(store))
+}
+
+struct SqliteStore {
+    database: PathBuf,
+    wishes: Wishes,
+    /// Collections that were counted, and whether there are vectors of other dimensions in their columns.
+    mixed: Mutex<BTreeMap<String, bool>>,
+}
+
+/// A stream of records.
+struct Reader {
+    connection: Connection,
+    found: Found,
+    cursor: Cursor,
+    texts: bool,
+}
+
+impl Records for Reader {
+    fn next_batch(&mut self, max: usize) -> Result<Option<Batch>> {
+        let Reader { connection, found, cursor, texts } = self;
+        found.holder.next_batch(connection, &found.entry, cursor, max, *texts)
+    }
+}
+
+impl SqliteStore {
+    /// Bytes of the file and its log.
+    fn bytes(&self) -> u64 {
+        let mut log = self.database.clone().into_os_string();
+        log.push("-wal");
+        [self.database.clone(), log.into()]
+            .iter()
+            .filter_map(|p| std::fs::metadata(p).ok())
+            .map(|m| m.len())
+            .sum()
+    }
+
+    fn described(&self, found: &[Found]) -> StoreDescription {
+        StoreDescription {
+            scheme: SCHEME,
+            release: format!("SQLite, read with {}", rusqlite::version()),
+            path: self.database.clone(),
+            bytes: self.bytes(),
+            collections: found.iter().map(|found| self.collection_of(found)).collect(),
+        }
+    }
+
+    /// A readable collection inside a transaction.
+    fn readable(&self, collection: &Collection) -> Result<(Connection, Found)> {
+        let connection = self.read()?;
+        let found = self.formed(&connection, &collection.id, collection.dimension)?;
+        match &found.entry.unsupported {
+            Some(why) => {
+                Err(Error::new(Kind::Unsupported, format!("collection `{}`: {why}", found.entry.name)))
+            }
+            None => Ok((connection, found)),
+        }
+    }
+
+    /// Files of `backup`, of this store's own folder.
+    fn files(&self, backup: &Backup) -> Result<Vec<(PathBuf, u64, String)>> {
+        let place = |file: &super::BackupFile| {
+            details::inside(&file.path)?;
+            Ok((self.base().join(&file.path), file.bytes, file.sha256.clone()))
+        };
+        backup.files.iter().map(place).collect()
+    }
+
+    fn check_files(&self, backup: &Backup) -> Result<()> {
+        self.files(backup)?.par_iter().try_for_each(|(path, wanted, hash)| {
+            let (bytes, sha256) = files::sha256(path).map_err(|e| e.context("the backup is not complete"))?;
+            match bytes == *wanted && sha256 == *hash {
+                true => Ok(()),
+                false => Err(Error::new(
+                    Kind::Damaged,
+                    format!("`{}` of the backup has changed: {bytes} bytes, wanted {wanted}", path.display()),
+                )
+                .hint("the collection was left as it is; nothing can be restored from this backup")),
+            }
+        })
+    }
+}
+
+/// Components of the vectors that a rewrite left, if they are its.
+fn dimension_of(connection: &Connection, details: &Details) -> Result<Option<usize>> {
+    Ok(stamp::of(connection, &details.collection)?.map(|stamp| stamp.space.dimension))
+}
+
+impl VectorStore for SqliteStore {
+    fn describe(&self) -> Result<StoreDescription> {
+        let connection = self.read()?;
+        Ok(self.described(&self.counted(&connection)?))
+    }
+
+    fn collection(&self, id: &str, _texts: Option<u64>) -> Result<Collection> {
+        let connection = self.read()?;
+        Ok(self.collection_of(&self.found(&connection, id)?))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            in_place: true,
+            transactional: true,
+            changes_dimension: true,
+            keeps_texts: true,
+            searches: false,
+        }
+    }
+
+    fn state_folder(&self) -> PathBuf {
+        let mut name = self.database.clone().into_os_string();
+        name.push(".embedport");
+        name.into()
+    }
+
+    fn examine(&self, collection: Option<&Collection>, context: &Context<'_>) -> Result<Examination> {
+        let connection = self.read()?;
+        examine::examine(&connection, &self.wishes, collection, context)
+    }
+
+    /// Others may hold the file open: SQLite's own locks keep their writes and this store's apart, and none of them keeps
+    /// vectors that it would write back.
+    fn holders(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn records<'a>(&'a self, collection: &Collection, texts: bool) -> Result<Box<dyn Records + 'a>> {
+        let (connection, found) = self.readable(collection)?;
+        Ok(Box::new(Reader { connection, found, cursor: Cursor::default(), texts }))
+    }
+
+    fn each(&self, collection: &Collection, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
+        let (connection, found) = self.readable(collection)?;
+        rewrite::each(&connection, found.holder.as_ref(), &found.entry, look)
+    }
+
+    fn content_digest(&self, collection: &Collection) -> Result<String> {
+        let (connection, found) = self.readable(collection)?;
+        let mut ignore = |_: &str, _: &str| {};
+        let mut contents = sink::Contents::new(&mut ignore);
+        found.holder.contents(&connection, &found.entry, &mut contents)?;
+        Ok(contents.finish())
+    }
+
+    fn search(&self, collection: &Collection, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
+        let mut records = self.records(collection, false)?;
+        exact::search(collection.metric, queries, k, || records.next_batch(1024))
+    }
+
+    fn rewrite_bytes(&self, collection: &Collection, dimension: usize) -> u64 {
+        // The saved rows and SQLite's journal take about as much as the file each, what each record was left as 80
+        // bytes; the new vectors come on top of the old ones' pages where they are longer.
+        let grown = (4 * dimension as u64 * collection.count).saturating_sub(collection.bytes);
+        self.bytes().saturating_mul(2).saturating_add(grown).saturating_add(collection.count * 80 + (1 << 20))
+    }
+
+    fn check_target(&self, collection: &Collection, target: &Space) -> Result<()> {
+        let (connection, found) = self.readable(collection)?;
+        match found.holder.obstacle(&connection, &found.entry, target.dimension)? {
+            None => Ok(()),
+            Some(why) => Err(Error::new(
+                Kind::Refused,
+                format!(
+                    "collection `{}` cannot take vectors of {} components",
+                    collection.name, target.dimension
+                ),
+            )
+            .hint(why)),
+        }
+    }
+
+    fn side_effects(&self, _: &Collection, _: &Space) -> Vec<String> {
+        vec![format!("the file gets a table `{}` that names the space of the new vectors", stamp::TABLE)]
+    }
+
+    fn rewrite<'a>(
+        &'a mut self,
+        collection: &Collection,
+        target: &RewriteTarget,
+    ) -> Result<Box<dyn Rewrite + 'a>> {
+        let connection = self.lock(false, self.wishes.fire_triggers)?;
+        let found = self.formed(&connection, &collection.id, collection.dimension)?;
+        if let Some(why) = &found.entry.unsupported {
+            return Err(Error::new(Kind::Unsupported, format!("collection `{}`: {why}", found.entry.name)));
+        }
+        if collection.count == 0 {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("collection `{}` has no records", found.entry.name),
+            )
+            .hint("there is nothing to rewrite"));
+        }
+        if let Some(why) = found.holder.obstacle(&connection, &found.entry, target.space.dimension)? {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("collection `{}` cannot be rewritten", found.entry.name),
+            )
+            .hint(why));
+        }
+        let details = Details {
+            collection: found.entry.id.clone(),
+            migration: target.migration.clone(),
+            folder: super::backup::relative(&self.base(), &target.folder),
+            fire_triggers: found.entry.fire_triggers,
+            // Also one that no longer holds: it is overwritten, and the way back leads to it.
+            before: stamp::of(&connection, &found.entry.id)?.as_ref().map(Before::of),
+        };
+        Ok(Box::new(SqliteRewrite {
+            database: self.database.clone(),
+            base: self.base(),
+            connection,
+            found,
+            count: collection.count,
+            target: target.clone(),
+            details,
+            written: false,
+            sealed: false,
+            open: Vec::new(),
+        }))
+    }
+
+    fn changes_since(&self, backup: &Backup) -> Result<Changes> {
+        let details = Details::parse(&backup.details)?;
+        let connection = sql::open(&self.database, false)?;
+        back::attach(&connection)?;
+        connection.execute_batch("BEGIN").doing("begin to read")?;
+        let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
+        back::changes(&connection, &found.entry, &details.backup(&self.base()).join(WRITTEN))
+    }
+
+    fn missing_from(&self, backup: &Backup) -> Result<Vec<PathBuf>> {
+        let there =
+            |path: &Path, bytes| std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == bytes);
+        let files = self.files(backup)?.into_iter().zip(&backup.files);
+        Ok(files
+            .filter(|((path, bytes, _), _)| !there(path, *bytes))
+            .map(|(_, file)| file.path.clone())
+            .collect())
+    }
+
+    fn backup_records<'a>(&'a self, backup: &'a Backup) -> Result<Box<dyn Records + 'a>> {
+        let details = Details::parse(&backup.details)?;
+        self.check_files(backup)?;
+        let now = self.formed(&self.read()?, &details.collection, Some(backup.dimension))?;
+        let connection = Connection::open("").doing("make room for the saved rows")?;
+        rows_file::load(&connection, "main", &details.backup(&self.base()).join(ROWS), |_| true)?;
+        let entry = now.holder.saved(&connection, &now.entry.with_dimension(backup.dimension))?;
+        Ok(Box::new(Reader {
+            connection,
+            found: Found { entry, ..now },
+            cursor: Cursor::default(),
+            texts: false,
+        }))
+    }
+
+    fn restore(&mut self, backup: &Backup, since: Since) -> Result<()> {
+        let details = Details::parse(&backup.details)?;
+        self.check_files(backup)?;
+        let folder = details.backup(&self.base());
+        let connection = self.lock(true, details.fire_triggers)?;
+        let stamp = stamp::of(&connection, &details.collection)?.map(|stamp| stamp.migration);
+        if stamp.as_ref() != Some(&details.migration) {
+            if stamp == details.before.as_ref().map(|before| before.migration.clone()) {
+                return Ok(()); // done before and cut short
+            }
+            return Err(Error::new(
+                Kind::Refused,
+                format!("the vectors of `{}` are not those of this migration", details.collection),
+            )
+            .hint("a later migration has to be rolled back first"));
+        }
+        let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
+        let Changes { added, removed, updated } =
+            back::changes(&connection, &found.entry, &folder.join(WRITTEN))?;
+        let changed = added + removed + updated > 0;
+        if changed && since == Since::Refuse {
+            return Err(Error::new(
+                Kind::Refused,
+                format!(
+                    "collection `{}` changed since the migration: {added} records added, {removed} removed, {updated} updated",
+                    found.entry.name
+                ),
+            )
+            .hint("tell it to drop those changes, or save them first"));
+        }
+        if changed {
+            // Rows are taken out and put in as a program would: what its triggers keep in step stays so.
+            connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true)
+                .doing("set up the tables")?;
+        }
+        rows_file::load(&connection, "kept", &folder.join(ROWS), |_| true)?;
+        found.holder.restore(&connection, &found.entry, changed)?;
+        match &details.before {
+            Some(before) => stamp::write(&connection, &before.stamp(&details.collection)?)?,
+            None => stamp::remove(&connection, &details.collection)?,
+        }
+        sql::commit(&connection)
+    }
+
+    fn is_current(&self, collection: &str, migration: &str) -> Result<bool> {
+        let stamp = stamp::of(&self.read()?, collection)?;
+        Ok(stamp.is_some_and(|stamp| stamp.migration == migration))
+    }
+
+    fn sweep(&mut self, migration: &str, details: &serde_json::Value) -> Result<()> {
+        let details = Details::parse(details)?;
+        if details.migration != migration {
+            let found = format!("details of migration {}, wanted {migration}", details.migration);
+            return Err(Error::new(Kind::Mismatch, found));
+        }
+        // Whatever a rewrite leaves outside of its own folder is in SQLite's journal, which the next opener rolls back.
+        Ok(())
+    }
+}

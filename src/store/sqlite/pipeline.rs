@@ -1,0 +1,100 @@
+//! One thread reads and writes the file, all of them work on what was read.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+
+use crate::error::{Error, Kind, Result};
+
+/// The two ends that belong to the thread of the connection.
+pub(super) trait Ends {
+    type In: Send;
+    type Out: Send;
+
+    /// The next piece of work; `None` behind the last.
+    fn next(&mut self) -> Result<Option<Self::In>>;
+
+    /// What became of a piece. They come in the order in which they were given out.
+    fn take(&mut self, done: Self::Out) -> Result<()>;
+}
+
+/// Sends everything that `ends` gives through `work`. So many pieces are under way that every thread has one; which call
+/// follows which does not depend on how fast they are.
+pub(super) fn run<E: Ends>(ends: &mut E, work: &(dyn Fn(E::In) -> Result<E::Out> + Sync)) -> Result<()> {
+    let most = rayon::current_num_threads() + 2;
+    rayon::in_place_scope(|scope| {
+        let (done, results) = mpsc::channel();
+        let mut early = BTreeMap::new();
+        let (mut given, mut taken, mut more) = (0usize, 0usize, true);
+        while more || taken < given {
+            if more && given - taken < most {
+                match ends.next()? {
+                    None => more = false,
+                    Some(piece) => {
+                        let (number, done) = (given, done.clone());
+                        given += 1;
+                        scope.spawn(move |_| {
+                            // Nobody waits for it if another piece failed.
+                            let _ = done.send((number, work(piece)));
+                        });
+                    }
+                }
+                continue;
+            }
+            while !early.contains_key(&taken) {
+                let gone = |_| Error::new(Kind::Internal, "a piece of work was lost");
+                let (number, result) = results.recv().map_err(gone)?;
+                early.insert(number, result);
+            }
+            if let Some(result) = early.remove(&taken) {
+                ends.take(result?)?;
+                taken += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Numbers {
+        next: u32,
+        taken: Vec<u32>,
+    }
+
+    impl Ends for Numbers {
+        type In = u32;
+        type Out = u32;
+        fn next(&mut self) -> Result<Option<u32>> {
+            self.next += 1;
+            Ok((self.next <= 100).then_some(self.next))
+        }
+        fn take(&mut self, done: u32) -> Result<()> {
+            self.taken.push(done);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn pieces_come_back_in_their_order() {
+        let mut ends = Numbers { next: 0, taken: Vec::new() };
+        run(&mut ends, &|n| {
+            std::thread::sleep(std::time::Duration::from_micros(u64::from(n * 7919 % 500)));
+            Ok(2 * n)
+        })
+        .unwrap();
+        assert_eq!(ends.taken, (1..=100).map(|n| 2 * n).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_failure_ends_everything() {
+        let mut ends = Numbers { next: 0, taken: Vec::new() };
+        let failed = run(&mut ends, &|n| match n {
+            30 => Err(Error::new(Kind::Refused, "thirty")),
+            n => Ok(n),
+        });
+        assert_eq!(failed.unwrap_err().message(), "thirty");
+        assert_eq!(ends.taken, (1..30).collect::<Vec<_>>());
+    }
+}

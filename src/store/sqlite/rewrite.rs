@@ -1,0 +1,250 @@
+//! A rewrite in progress: one transaction from the first record read to the commit.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayView2;
+use rusqlite::Connection;
+use rusqlite::backup::Backup as Copying;
+
+use super::access::is_wal;
+use super::back::{CONTENTS, NOTED, ROWS, VECTOR, WRITTEN};
+use super::details::Details;
+use super::entry::Entry;
+use super::exact;
+use super::find::Found;
+use super::holder::{Cursor, Holder};
+use super::pipeline::{self, Ends};
+use super::sink::{Contents, Sink};
+use super::stamp::{self, Stamp};
+use super::table::KEY;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::platform::files;
+use crate::store::backup::relative;
+use crate::store::sql::rows_file::Writer;
+use crate::store::sql::{self, Doing, whole};
+use crate::store::{
+    Backup, BackupChoice, BackupFile, Batch, Hit, IndexWay, Pass, Rewrite, RewriteTarget, Saved,
+};
+
+/// Records that are read at a time.
+const BATCH: usize = 1024;
+
+/// See [`Rewrite`]. The transaction ends with the connection: dropping this rolls it back.
+pub(super) struct SqliteRewrite {
+    pub database: PathBuf,
+    pub base: PathBuf,
+    pub connection: Connection,
+    pub found: Found,
+    pub count: u64,
+    pub target: RewriteTarget,
+    pub details: Details,
+    /// The new vectors are in the transaction.
+    pub written: bool,
+    pub sealed: bool,
+    /// Dropped after the connection: see [`whole::copy`].
+    pub open: Vec<File>,
+}
+
+impl SqliteRewrite {
+    /// Writes the saved rows and what each record is left as; returns the digest of everything else.
+    fn save_and_write(
+        &self,
+        folder: &Path,
+        pass: &dyn Pass,
+        look: &mut dyn FnMut(&str, &str),
+        context: &Context<'_>,
+    ) -> Result<String> {
+        let mut outcome = None;
+        let both = nested(&folder.join(ROWS), &folder.join(WRITTEN), |rows, written| {
+            let done = self.stream(rows, written, pass, look, context);
+            let fine = done.is_ok();
+            outcome = Some(done);
+            fine
+        });
+        match (outcome, both) {
+            (Some(Ok(content)), Ok(())) => Ok(content),
+            (Some(Err(e)), _) | (_, Err(e)) => Err(e),
+            (None, Ok(())) => Err(Error::new(Kind::Internal, "nothing was written")),
+        }
+    }
+
+    /// Sends every record through `pass` and into the file; what is kept goes to `rows` and `written`.
+    fn stream(
+        &self,
+        rows: &mut dyn Write,
+        written: &mut dyn Write,
+        pass: &dyn Pass,
+        look: &mut dyn FnMut(&str, &str),
+        context: &Context<'_>,
+    ) -> Result<String> {
+        let Found { entry, holder, .. } = &self.found;
+        let encoding = entry.encoding;
+        let send = |batch: &Batch| pass.vectors(batch, &|vector| encoding.round(vector));
+        let (mut rows, mut written) = (Writer::new(rows)?, Writer::new(written)?);
+        let keys = (0..entry.key.len()).map(|at| format!("{KEY}{at}"));
+        written.table(NOTED, &keys.chain([CONTENTS, VECTOR].map(str::to_owned)).collect::<Vec<_>>())?;
+        let mut sink = Sink { rows: &mut rows, written: &mut written, contents: Contents::new(look) };
+        let dimension = self.target.space.dimension;
+        holder.transform(&self.connection, entry, dimension, &send, &mut sink, context)?;
+        let content = sink.contents.finish();
+        written.end_table()?;
+        written.finish()?;
+        rows.finish()?;
+        Ok(content)
+    }
+
+    /// A whole copy of the database, as it is before anything was changed.
+    fn copy_whole(&mut self, folder: &Path) -> Result<Vec<BackupFile>> {
+        if !is_wal(&self.connection)? {
+            let (copies, open) = whole::copy(&self.database, &self.base, folder)?;
+            self.open = open;
+            return Ok(copies);
+        }
+        // Readers see what was committed, whatever this transaction does; the log may be moved into the file meanwhile.
+        let path = folder.join(self.database.file_name().unwrap_or_default());
+        let doing = "copy the whole database";
+        let source = sql::open(&self.database, true)?;
+        let mut copy = Connection::open(&path).doing(doing)?;
+        Copying::new(&source, &mut copy)
+            .and_then(|copying| copying.run_to_completion(1 << 14, std::time::Duration::ZERO, None))
+            .doing(doing)?;
+        copy.close().map_err(|(_, e)| e).doing(doing)?;
+        let name = relative(&self.base, &path);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(|e| Error::io("write", &path, e))?;
+        files::sync_folder(folder)?;
+        Ok(vec![BackupFile::of(&path, name)?])
+    }
+}
+
+/// Writes two files at once, each wholly or not at all; `write` says whether it went well.
+fn nested(
+    first: &Path,
+    second: &Path,
+    write: impl FnOnce(&mut dyn Write, &mut dyn Write) -> bool,
+) -> Result<()> {
+    let failed = || std::io::Error::from(std::io::ErrorKind::Other);
+    files::write_atomically(first, |one| {
+        files::write_atomically(second, |two| if write(one, two) { Ok(()) } else { Err(failed()) })
+            .map_err(|_| failed())
+    })
+}
+
+impl Rewrite for SqliteRewrite {
+    fn sweep_details(&self) -> serde_json::Value {
+        self.details.to_json()
+    }
+
+    fn ways(&self) -> Vec<IndexWay> {
+        vec![IndexWay::None]
+    }
+
+    fn texts(&self, look: &mut dyn FnMut(&str, &str)) -> Result<()> {
+        let Found { entry, holder, .. } = &self.found;
+        match entry.text_column {
+            Some(_) => holder.contents(&self.connection, entry, &mut Contents::new(look)),
+            None => Ok(()),
+        }
+    }
+
+    fn transform(
+        &mut self,
+        pass: &dyn Pass,
+        look: &mut dyn FnMut(&str, &str),
+        context: &Context<'_>,
+    ) -> Result<Saved> {
+        if self.written {
+            return Err(Error::new(Kind::Internal, "a rewrite was asked to write twice"));
+        }
+        let folder = self.details.backup(&self.base);
+        files::create_folder(&folder)?;
+        let mut kept = match self.target.backup {
+            BackupChoice::Full => self.copy_whole(&folder)?,
+            BackupChoice::Rows => Vec::new(),
+        };
+        let content = self.save_and_write(&folder, pass, look, context)?;
+        self.written = true;
+        for name in [ROWS, WRITTEN] {
+            let path = folder.join(name);
+            kept.push(BackupFile::of(&path, relative(&self.base, &path))?);
+        }
+        let backup = Backup {
+            scheme: super::SCHEME.into(),
+            collection: self.found.entry.id.clone(),
+            count: self.count,
+            dimension: self.found.entry.dimension.unwrap_or(0),
+            files: kept,
+            details: self.details.to_json(),
+        };
+        Ok(Saved { backup, content })
+    }
+
+    fn search_before(&self, _: ArrayView2<f32>, _: usize) -> Result<Vec<Vec<Hit>>> {
+        Err(Error::new(Kind::Internal, "there is no index that could be asked"))
+    }
+
+    fn seal(&mut self, _: IndexWay, _: &Context<'_>) -> Result<()> {
+        if !self.written {
+            return Err(Error::new(Kind::Internal, "a rewrite was sealed before it was written"));
+        }
+        let stamp = Stamp {
+            collection: self.found.entry.id.clone(),
+            space: self.target.space.clone(),
+            migration: self.target.migration.clone(),
+            settings: self.found.settings(),
+        };
+        stamp::write(&self.connection, &stamp)?;
+        self.sealed = true;
+        Ok(())
+    }
+
+    fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
+        let entry = self.found.entry.with_dimension(self.target.space.dimension);
+        each(&self.connection, self.found.holder.as_ref(), &entry, look)
+    }
+
+    fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
+        let entry = self.found.entry.with_dimension(self.target.space.dimension);
+        let mut cursor = Cursor::default();
+        let holder = &self.found.holder;
+        exact::search(entry.metric, queries, k, || {
+            holder.next_batch(&self.connection, &entry, &mut cursor, BATCH, false)
+        })
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        if !self.sealed {
+            return Err(Error::new(Kind::Internal, "a rewrite was to be committed before it was sealed"));
+        }
+        sql::commit(&self.connection)
+    }
+}
+
+/// Shows every record once: read by this thread, looked at by all.
+pub(super) fn each(
+    connection: &Connection,
+    holder: &dyn Holder,
+    entry: &Entry,
+    look: &(dyn Fn(&Batch) -> Result<()> + Sync),
+) -> Result<()> {
+    struct Reading<'a> {
+        connection: &'a Connection,
+        holder: &'a dyn Holder,
+        entry: &'a Entry,
+        cursor: Cursor,
+    }
+    impl Ends for Reading<'_> {
+        type In = Batch;
+        type Out = ();
+        fn next(&mut self) -> Result<Option<Batch>> {
+            self.holder.next_batch(self.connection, self.entry, &mut self.cursor, BATCH, false)
+        }
+        fn take(&mut self, (): ()) -> Result<()> {
+            Ok(())
+        }
+    }
+    let mut reading = Reading { connection, holder, entry, cursor: Cursor::default() };
+    pipeline::run(&mut reading, &|batch| look(&batch))
+}

@@ -1,0 +1,93 @@
+//! Where a rewrite puts what is kept of each record, and what is found out on the way.
+
+use rusqlite::types::ValueRef;
+use sha2::{Digest, Sha256};
+
+use crate::error::Result;
+use crate::platform::files;
+use crate::store::sql::rows_file::Writer;
+
+/// Length of the hashes that later tell whether a record was written again.
+pub(super) const HASH: usize = 16;
+
+/// Takes saved rows, hashes and contents while the records of a collection stream by.
+pub(super) struct Sink<'a, 'o> {
+    /// Saved rows, in tables of the holder's choice.
+    pub rows: &'a mut Writer<'o>,
+    /// One row for each record: its key, hash of what it holds beside the vector, hash of its new vector.
+    pub written: &'a mut Writer<'o>,
+    pub contents: Contents<'a>,
+}
+
+impl Sink<'_, '_> {
+    /// Notes what a record holds after the rewrite.
+    pub fn note(&mut self, key: &[ValueRef<'_>], contents: &[u8; HASH], vector: &[u8; HASH]) -> Result<()> {
+        self.written.begin_row()?;
+        key.iter().try_for_each(|value| self.written.value(*value))?;
+        self.written.value(ValueRef::Blob(contents))?;
+        self.written.value(ValueRef::Blob(vector))
+    }
+}
+
+/// Everything that a rewrite must leave alone, as one digest. Records have to come in the order of their keys.
+pub(super) struct Contents<'a> {
+    hash: Sha256,
+    buffer: Vec<u8>,
+    look: &'a mut dyn FnMut(&str, &str),
+}
+
+impl<'a> Contents<'a> {
+    pub fn new(look: &'a mut dyn FnMut(&str, &str)) -> Self {
+        Contents { hash: Sha256::new(), buffer: Vec::new(), look }
+    }
+
+    /// One record: its identifier, its text if it has one, and the values of all columns but the vector's.
+    /// Returns the hash of these values.
+    pub fn record(&mut self, id: &str, text: Option<&str>, values: &[ValueRef<'_>]) -> [u8; HASH] {
+        if let Some(text) = text {
+            (self.look)(id, text);
+        }
+        self.buffer.clear();
+        values.iter().for_each(|value| put(&mut self.buffer, *value));
+        let hash = short_hash(&[&self.buffer]);
+        self.hash.update(hash);
+        self.hash.update((id.len() as u64).to_le_bytes());
+        self.hash.update(id);
+        hash
+    }
+
+    /// SHA-256, hexadecimal.
+    pub fn finish(self) -> String {
+        files::hex(&self.hash.finalize())
+    }
+}
+
+/// Hash of some values, each preceded by its type and length, so that no two lists give the same bytes.
+pub(super) fn hash_values(values: &[ValueRef<'_>]) -> [u8; HASH] {
+    let mut buffer = Vec::new();
+    values.iter().for_each(|value| put(&mut buffer, *value));
+    short_hash(&[&buffer])
+}
+
+fn short_hash(parts: &[&[u8]]) -> [u8; HASH] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    let mut short = [0; HASH];
+    short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    short
+}
+
+fn put(buffer: &mut Vec<u8>, value: ValueRef<'_>) {
+    let mut bytes = |kind: u8, bytes: &[u8]| {
+        buffer.push(kind);
+        buffer.extend((bytes.len() as u64).to_le_bytes());
+        buffer.extend(bytes);
+    };
+    match value {
+        ValueRef::Null => buffer.push(b'n'),
+        ValueRef::Integer(n) => bytes(b'i', &n.to_le_bytes()),
+        ValueRef::Real(x) => bytes(b'f', &x.to_le_bytes()),
+        ValueRef::Text(text) => bytes(b't', text),
+        ValueRef::Blob(blob) => bytes(b'b', blob),
+    }
+}

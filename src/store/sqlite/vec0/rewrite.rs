@@ -1,0 +1,255 @@
+//! The rewrite of one vector column, chunk by chunk: SQLite reads and writes while other threads work on what was read.
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Statement, params};
+
+use super::Vec0;
+use super::declaration::Declaration;
+use super::shadow::{self, Chunk, chunk_blob, damaged};
+use super::values::{self, Values};
+use super::{kept, schema};
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::store::Batch;
+use crate::store::sql::Doing;
+use crate::store::sql::rows_file::quoted;
+use crate::store::sqlite::entry::Entry;
+use crate::store::sqlite::holder::Send;
+use crate::store::sqlite::pipeline::{self, Ends};
+use crate::store::sqlite::sink::{Contents, HASH, Sink, hash_values};
+
+/// One chunk on its way.
+struct Piece {
+    chunk: Chunk,
+    ids: Vec<String>,
+    keys: Vec<Value>,
+    blob: Vec<u8>,
+}
+
+struct Done {
+    chunk: Chunk,
+    keys: Vec<Value>,
+    blob: Vec<u8>,
+    hashes: Vec<[u8; HASH]>,
+}
+
+/// The two ends.
+struct Rewriting<'a, 's, 'o> {
+    connection: &'a Connection,
+    declaration: &'a Declaration,
+    table: String,
+    /// Bytes of a chunk's blob before.
+    length: usize,
+    from: Option<i64>,
+    update: Statement<'a>,
+    /// Row numbers in ascending order, and what each row holds beside its vectors.
+    contents: Vec<(i64, [u8; HASH])>,
+    chunks: u64,
+    rows: usize,
+    sink: &'a mut Sink<'s, 'o>,
+    context: &'a Context<'a>,
+}
+
+/// See [`Holder::transform`](crate::store::sqlite::holder::Holder::transform).
+pub(super) fn run(
+    holder: &Vec0,
+    connection: &Connection,
+    entry: &Entry,
+    dimension: usize,
+    send: &Send<'_>,
+    sink: &mut Sink<'_, '_>,
+    context: &Context<'_>,
+) -> Result<()> {
+    let declaration = holder.as_declared(connection)?;
+    let table = shadow::vector_chunks(holder.number);
+    kept::save_declaration(connection, &declaration, sink.rows)?;
+    for suffix in shadow::present(connection, &declaration)?.iter().filter(|suffix| **suffix != table) {
+        context.check()?;
+        kept::save(connection, &declaration, suffix, sink.rows)?;
+    }
+    let contents = contents(connection, &declaration, entry, &mut sink.contents, &|| context.check())?;
+    sink.rows.table(&table, &["_rowid_", "rowid", "vectors"].map(str::to_owned))?;
+    let update =
+        format!("UPDATE {} SET vectors = ?1 WHERE _rowid_ = ?2", shadow::place(&declaration, &table));
+    let source = holder.bytes(entry)?;
+    let mut rewriting = Rewriting {
+        connection,
+        declaration: &declaration,
+        table,
+        length: source * declaration.chunk_size,
+        from: Some(i64::MIN),
+        update: connection.prepare(&update).doing("prepare the rewrite")?,
+        contents,
+        chunks: 0,
+        rows: 0,
+        sink,
+        context,
+    };
+    let target = holder.element.bytes(dimension);
+    let work = |piece: Piece| work(holder, &declaration, piece, (source, target), dimension, send);
+    pipeline::run(&mut rewriting, &work)?;
+    rewriting.check()?;
+    drop(rewriting);
+    sink.rows.end_table()?;
+    let sql = declaration.with_dimension(&entry.vector, dimension)?;
+    if sql != declaration.sql() {
+        schema::declare(connection, &declaration.table, &sql)?;
+    }
+    is_read_as(connection, entry, target)
+}
+
+/// Shows all rows to `contents` in the order of their keys; returns their hashes in that of their numbers.
+pub(super) fn contents(
+    connection: &Connection,
+    declaration: &Declaration,
+    entry: &Entry,
+    contents: &mut Contents<'_>,
+    check: &dyn Fn() -> Result<()>,
+) -> Result<Vec<(i64, [u8; HASH])>> {
+    let mut columns = entry.others.clone();
+    columns.extend(entry.text_column.clone());
+    let text = entry.text_column.as_ref().map(|_| entry.others.len());
+    let mut hashes = Vec::new();
+    Values::new(connection, declaration, &columns)?.each(&mut |rowid, place, values| {
+        if hashes.len() % 1024 == 0 {
+            check()?;
+        }
+        let (_, id) = values::key(declaration, rowid, place)?;
+        let text = text.and_then(|at| match values.get(at) {
+            Some(Value::Text(text)) => Some(text.as_str()),
+            _ => None,
+        });
+        let values: Vec<ValueRef<'_>> = values.iter().take(entry.others.len()).map(ValueRef::from).collect();
+        hashes.push((rowid, contents.record(&id, text, &values)));
+        Ok(())
+    })?;
+    hashes.sort_unstable_by_key(|(rowid, _)| *rowid);
+    Ok(hashes)
+}
+
+impl Ends for Rewriting<'_, '_, '_> {
+    type In = Piece;
+    type Out = Done;
+
+    fn next(&mut self) -> Result<Option<Piece>> {
+        self.context.check()?;
+        let Some(from) = self.from else { return Ok(None) };
+        let Some(chunk) = Chunk::from(self.connection, self.declaration, from)? else { return Ok(None) };
+        self.from = chunk.id.checked_add(1);
+        let (mut ids, mut keys) =
+            (Vec::with_capacity(chunk.rows.len()), Vec::with_capacity(chunk.rows.len()));
+        for row in &chunk.rows {
+            let place = shadow::row(self.connection, self.declaration, chunk.id, *row)?;
+            let (key, id) = values::key(self.declaration, row.1, &place)?;
+            ids.push(id);
+            keys.push(key);
+        }
+        let blob =
+            chunk_blob(self.connection, self.declaration, (&self.table, "vectors"), chunk.id, self.length)?;
+        self.save(chunk.id, &blob)?;
+        self.chunks += 1;
+        self.rows += chunk.rows.len();
+        Ok(Some(Piece { chunk, ids, keys, blob }))
+    }
+
+    fn take(&mut self, done: Done) -> Result<()> {
+        for ((row, key), hash) in done.chunk.rows.iter().zip(&done.keys).zip(&done.hashes) {
+            let contents = self.contents.binary_search_by_key(&row.1, |(rowid, _)| *rowid);
+            let contents = contents.ok().and_then(|at| self.contents.get(at));
+            let (_, contents) =
+                contents.ok_or_else(|| damaged(self.declaration, "a row came out of nowhere"))?;
+            self.sink.note(&[ValueRef::from(key)], contents, hash)?;
+        }
+        if self.update.execute(params![done.blob, done.chunk.id]).doing("write vectors")? != 1 {
+            return Err(damaged(self.declaration, &format!("chunk {} is gone", done.chunk.id)));
+        }
+        self.context.progress.advance(done.keys.len() as u64);
+        Ok(())
+    }
+}
+
+impl Rewriting<'_, '_, '_> {
+    fn save(&mut self, chunk: i64, blob: &[u8]) -> Result<()> {
+        let doing = "save rows for the way back";
+        let sql =
+            format!("SELECT rowid FROM {} WHERE _rowid_ = ?1", shadow::place(self.declaration, &self.table));
+        let mut statement = self.connection.prepare_cached(&sql).doing(doing)?;
+        let rowid: Value = statement.query_row([chunk], |row| row.get(0)).doing(doing)?;
+        let rows = &mut *self.sink.rows;
+        rows.begin_row()?;
+        rows.value(ValueRef::Integer(chunk))?;
+        rows.value(ValueRef::from(&rowid))?;
+        rows.value(ValueRef::Blob(blob))
+    }
+
+    /// No row and no chunk was left out.
+    fn check(&self) -> Result<()> {
+        let sql = format!("SELECT count(*) FROM {}", shadow::place(self.declaration, &self.table));
+        let chunks: i64 = self.connection.query_row(&sql, [], |row| row.get(0)).doing("count the chunks")?;
+        if chunks.unsigned_abs() != self.chunks {
+            let found = format!("{chunks} chunks have vectors, {} have rows", self.chunks);
+            return Err(damaged(self.declaration, &found));
+        }
+        if self.rows != self.contents.len() {
+            let found = format!("chunks hold {} rows, {} are noted", self.rows, self.contents.len());
+            return Err(damaged(self.declaration, &found));
+        }
+        Ok(())
+    }
+}
+
+fn work(
+    holder: &Vec0,
+    declaration: &Declaration,
+    piece: Piece,
+    (source, target): (usize, usize),
+    dimension: usize,
+    send: &Send<'_>,
+) -> Result<Done> {
+    let Piece { chunk, ids, keys, blob } = piece;
+    // What no row owns is zero, as the extension makes new chunks.
+    let mut made = vec![0; target * declaration.chunk_size];
+    let mut hashes = Vec::with_capacity(keys.len());
+    if !ids.is_empty() {
+        let slot =
+            |(slot, _): &(usize, i64)| blob.get(slot * source..(slot + 1) * source).unwrap_or_default();
+        let vectors = holder.decode(declaration, &ids, chunk.rows.iter().map(slot))?;
+        let new = send(&Batch { ids, vectors, texts: Vec::new() })?;
+        if new.dim() != (keys.len(), dimension) {
+            let found = format!("new vectors of shape {:?}, wanted {:?}", new.dim(), (keys.len(), dimension));
+            return Err(Error::new(Kind::Mismatch, found));
+        }
+        for ((slot, _), vector) in chunk.rows.iter().zip(new.outer_iter()) {
+            let vector = vector.to_slice().unwrap_or_default();
+            let Value::Blob(bytes) = holder.element.encoding().encode(vector).0 else {
+                return Err(Error::new(Kind::Internal, "a vector of a vec0 table is no blob"));
+            };
+            if !crate::simd::all_finite(vector) || bytes.len() != target {
+                return Err(Error::new(
+                    Kind::Damaged,
+                    "a new vector has a component that is not a finite number",
+                ));
+            }
+            hashes.push(hash_values(&[ValueRef::Blob(&bytes)]));
+            if let Some(place) = made.get_mut(slot * target..(slot + 1) * target) {
+                place.copy_from_slice(&bytes);
+            }
+        }
+    }
+    Ok(Done { chunk, keys, blob: made, hashes })
+}
+
+/// Asks the extension itself, which has read the declaration again for it.
+pub(super) fn is_read_as(connection: &Connection, entry: &Entry, bytes: usize) -> Result<()> {
+    let doing = "read the rewritten table through sqlite-vec";
+    let sql = format!("SELECT length({}) FROM main.{} LIMIT 1", quoted(&entry.vector), entry.table_name());
+    let mut statement = connection.prepare(&sql).doing(doing)?;
+    let mut rows = statement.query([]).doing(doing)?;
+    match rows.next().doing(doing)?.map(|row| row.get::<_, i64>(0)).transpose().doing(doing)? {
+        Some(found) if usize::try_from(found) != Ok(bytes) => Err(Error::new(
+            Kind::Internal,
+            format!("sqlite-vec reads vectors of {found} bytes from the rewritten table, wanted {bytes}"),
+        )),
+        _ => Ok(()),
+    }
+}
