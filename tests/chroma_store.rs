@@ -8,7 +8,7 @@ mod support;
 use embedport::error::Kind;
 use embedport::platform::fault;
 use embedport::store::{Changes, IndexWay, Since, VectorStore};
-use support::{Made, collection, contents, copy_folder, rewrite, run};
+use support::{Made, collection, contents, copy_folder, count_and_fail, rewrite, run};
 
 #[test]
 fn changes_after_a_migration_are_counted_refused_and_dropped() {
@@ -118,20 +118,6 @@ fn a_write_that_fails_at_any_step_changes_nothing() {
         }
         let _ = std::fs::remove_dir_all(made.database().join(".embedport"));
     }
-}
-
-/// Makes the step number `fail_at` of this thread fail for want of room; counts all.
-fn count_and_fail(fail_at: usize) -> std::rc::Rc<std::cell::Cell<usize>> {
-    let reached = std::rc::Rc::new(std::cell::Cell::new(0));
-    let counter = reached.clone();
-    fault::install(Some(Box::new(move |_| {
-        counter.set(counter.get() + 1);
-        match counter.get() == fail_at + 1 {
-            true => Err(std::io::ErrorKind::StorageFull.into()),
-            false => Ok(()),
-        }
-    })));
-    reached
 }
 
 fn backup_file(made: &Made) -> std::path::PathBuf {

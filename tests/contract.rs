@@ -16,7 +16,7 @@ use embedport::store::{
 };
 use ndarray::{Array2, s};
 use subjects::Subject;
-use support::{Rewritten, collection, near, rewrite_as};
+use support::{Rewritten, collection, count_and_fail, near, rewrite_as};
 
 /// A subject made in a folder of its own.
 struct Made {
@@ -289,18 +289,4 @@ fn a_write_that_fails_at_any_step_changes_nothing() {
             let _ = std::fs::remove_dir_all(store.state_folder());
         }
     });
-}
-
-/// Makes the step number `fail_at` of this thread fail for want of room; counts all.
-fn count_and_fail(fail_at: usize) -> std::rc::Rc<std::cell::Cell<usize>> {
-    let reached = std::rc::Rc::new(std::cell::Cell::new(0));
-    let counter = reached.clone();
-    fault::install(Some(Box::new(move |_| {
-        counter.set(counter.get() + 1);
-        match counter.get() == fail_at + 1 {
-            true => Err(std::io::ErrorKind::StorageFull.into()),
-            false => Ok(()),
-        }
-    })));
-    reached
 }

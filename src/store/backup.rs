@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 
 /// What was kept for the way back.
@@ -43,6 +43,31 @@ impl BackupFile {
     pub(super) fn of(path: &Path, name: PathBuf) -> Result<BackupFile> {
         let (bytes, sha256) = files::sha256(path)?;
         Ok(BackupFile { path: name, bytes, sha256 })
+    }
+
+    /// Whether a file of this size lies at `path`. Reads no content.
+    pub(super) fn lies_at(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == self.bytes)
+    }
+
+    /// Makes sure that what lies at `path` is this file, unchanged.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] if it is another.
+    pub(super) fn check(&self, path: &Path) -> Result<()> {
+        let (bytes, sha256) = files::sha256(path).map_err(|e| e.context("the backup is not complete"))?;
+        match bytes == self.bytes && sha256 == self.sha256 {
+            true => Ok(()),
+            false => Err(Error::new(
+                Kind::Damaged,
+                format!(
+                    "`{}` of the backup has changed: {bytes} bytes, wanted {}",
+                    path.display(),
+                    self.bytes
+                ),
+            )
+            .hint("the collection was left as it is; nothing can be restored from this backup")),
+        }
     }
 }
 

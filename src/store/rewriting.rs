@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Backup, Batch, Hit};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::space::Space;
 
 /// What a rewrite is to produce.
@@ -47,6 +47,15 @@ pub enum IndexChoice {
     Keep,
     /// Build anew.
     Rebuild,
+}
+
+/// Makes sure that `vectors` is what a pass had to give for `records` records.
+pub(super) fn expect_shape(vectors: &Array2<f32>, records: usize, dimension: usize) -> Result<()> {
+    if vectors.dim() == (records, dimension) {
+        return Ok(());
+    }
+    let wanted = (records, dimension);
+    Err(Error::new(Kind::Mismatch, format!("new vectors of shape {:?}, wanted {wanted:?}", vectors.dim())))
 }
 
 /// What was saved before anything became visible.

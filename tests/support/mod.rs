@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use embedport::context::{Cancel, Context, Silent};
+use embedport::platform::fault;
 use embedport::space::Space;
 use embedport::store::{
     self, Backup, BackupChoice, Batch, Collection, IndexChoice, Pass, RewriteTarget, Rounding, VectorStore,
@@ -322,4 +323,18 @@ pub fn contents(database: &Path) -> (HashMap<String, Vec<String>>, HashMap<PathB
         }
     }
     (tables, files)
+}
+
+/// Makes the step number `fail_at` of this thread fail for want of room; counts all.
+pub fn count_and_fail(fail_at: usize) -> std::rc::Rc<std::cell::Cell<usize>> {
+    let reached = std::rc::Rc::new(std::cell::Cell::new(0));
+    let counter = reached.clone();
+    fault::install(Some(Box::new(move |_| {
+        counter.set(counter.get() + 1);
+        match counter.get() == fail_at + 1 {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    })));
+    reached
 }

@@ -21,7 +21,7 @@ use crate::hnsw;
 use crate::platform::bytes as as_bytes;
 use crate::platform::files;
 use crate::platform::syncing::Syncing;
-use crate::store::rewriting::as_they_are;
+use crate::store::rewriting::{as_they_are, expect_shape};
 use crate::store::{Metric, Pass};
 
 /// The disk begins to write whenever so much is there and it is at nothing else.
@@ -253,12 +253,12 @@ fn exchange(
     let cosine = snapshot.entry.settings.metric == Metric::Cosine;
     let dimension = header.dimension;
     let mut new = pass.vectors(&block.batch, &as_they_are)?;
-    source::expect_shape(&new, block.live.len(), dimension)?;
+    expect_shape(&new, block.live.len(), dimension)?;
     let mut unowned = match block.unowned.is_empty() {
         true => Array2::zeros((0, dimension)),
         false => pass.unowned(block.unowned_vectors.view())?,
     };
-    source::expect_shape(&unowned, block.unowned.len(), dimension)?;
+    expect_shape(&unowned, block.unowned.len(), dimension)?;
     let mut live = source::rows(&mut new)?.zip(&block.batch.ids);
     let mut others = source::rows(&mut unowned)?;
 

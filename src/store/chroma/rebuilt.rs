@@ -16,7 +16,7 @@ use super::source::{self, Block};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::hnsw;
-use crate::store::rewriting::as_they_are;
+use crate::store::rewriting::{as_they_are, expect_shape};
 use crate::store::{Metric, Pass};
 
 /// The new vectors of all live records as the index wants them, row by row.
@@ -57,7 +57,7 @@ impl Rebuilt {
                 context.check()?;
                 let batch = Block::read(snapshot, index, first, count, buffer)?.batch;
                 let mut new = pass.vectors(&batch, &as_they_are)?;
-                source::expect_shape(&new, batch.ids.len(), elements.dimension())?;
+                expect_shape(&new, batch.ids.len(), elements.dimension())?;
                 let lengths = as_in_index(*cosine, &batch.ids, &mut new)?;
                 elements.put(row, new.view())?;
                 context.progress.advance(batch.ids.len() as u64);

@@ -36,8 +36,7 @@ fn place(store: &Path, file: &BackupFile, traces: &Traces) -> Result<PathBuf> {
 pub(super) fn missing(store: &Path, backup: &Backup, traces: &Traces) -> Result<Vec<PathBuf>> {
     let mut missing = Vec::new();
     for file in &backup.files {
-        let path = place(store, file, traces)?;
-        if std::fs::metadata(path).map_or(true, |m| !m.is_file() || m.len() != file.bytes) {
+        if !file.lies_at(&place(store, file, traces)?) {
             missing.push(file.path.clone());
         }
     }
@@ -46,22 +45,7 @@ pub(super) fn missing(store: &Path, backup: &Backup, traces: &Traces) -> Result<
 
 /// Checks that every file of the backup is there and unchanged.
 pub(super) fn check_files(store: &Path, backup: &Backup, traces: &Traces) -> Result<()> {
-    backup.files.par_iter().try_for_each(|file| {
-        let path = place(store, file, traces)?;
-        let (bytes, sha256) = files::sha256(&path).map_err(|e| e.context("the backup is not complete"))?;
-        if bytes != file.bytes || sha256 != file.sha256 {
-            return Err(Error::new(
-                Kind::Damaged,
-                format!(
-                    "`{}` of the backup has changed: {bytes} bytes, wanted {}",
-                    path.display(),
-                    file.bytes
-                ),
-            )
-            .hint("the collection was left as it is; nothing can be restored from this backup"));
-        }
-        Ok(())
-    })
+    backup.files.par_iter().try_for_each(|file| file.check(&place(store, file, traces)?))
 }
 
 /// Puts the old index files back to where the saved rows will point. Until then Chroma ignores them.

@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::simd;
-use crate::store::rewriting::as_they_are;
+use crate::store::rewriting::{as_they_are, expect_shape};
 use crate::store::{Batch, Pass};
 
 /// Some elements of the index, side by side.
@@ -132,15 +132,6 @@ pub(super) fn into_index(cosine: bool, id: &str, vector: &mut [f32]) -> Result<f
         return Err(Error::new(Kind::Damaged, found));
     }
     Ok(if cosine { index::normalise(vector) } else { 0.0 })
-}
-
-/// Makes sure that `vectors` is what a pass had to give for `records` records.
-pub(super) fn expect_shape(vectors: &Array2<f32>, records: usize, dimension: usize) -> Result<()> {
-    if vectors.dim() == (records, dimension) {
-        return Ok(());
-    }
-    let wanted = (records, dimension);
-    Err(Error::new(Kind::Mismatch, format!("new vectors of shape {:?}, wanted {wanted:?}", vectors.dim())))
 }
 
 /// The rows of vectors, to be changed.

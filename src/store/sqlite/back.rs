@@ -31,7 +31,8 @@ pub(super) fn attach(connection: &Connection) -> Result<()> {
         .doing("make room for the saved rows")
 }
 
-fn key_names(entry: &Entry) -> Vec<String> {
+/// Names of the key's columns among saved rows.
+pub(super) fn key_names(entry: &Entry) -> Vec<String> {
     (0..entry.key.len()).map(|at| format!("{KEY}{at}")).collect()
 }
 

@@ -47,12 +47,11 @@ use self::settings::Wishes;
 use super::sql::rows_file;
 use super::sql::{self, Doing};
 use super::{
-    Backup, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite, RewriteTarget,
-    Settings, Since, StoreDescription, VectorStore,
+    Backup, BackupFile, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite,
+    RewriteTarget, Settings, Since, StoreDescription, VectorStore,
 };
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::platform::files;
 use crate::space::Space;
 
 pub(super) const SCHEME: &str = "sqlite";
@@ -147,27 +146,14 @@ impl SqliteStore {
         }
     }
 
-    /// Files of `backup`, of this store's own folder.
-    fn files(&self, backup: &Backup) -> Result<Vec<(PathBuf, u64, String)>> {
-        let place = |file: &super::BackupFile| {
-            details::inside(&file.path)?;
-            Ok((self.base().join(&file.path), file.bytes, file.sha256.clone()))
-        };
-        backup.files.iter().map(place).collect()
+    /// Where a file of a backup lies.
+    fn place(&self, file: &BackupFile) -> Result<PathBuf> {
+        details::inside(&file.path)?;
+        Ok(self.base().join(&file.path))
     }
 
     fn check_files(&self, backup: &Backup) -> Result<()> {
-        self.files(backup)?.par_iter().try_for_each(|(path, wanted, hash)| {
-            let (bytes, sha256) = files::sha256(path).map_err(|e| e.context("the backup is not complete"))?;
-            match bytes == *wanted && sha256 == *hash {
-                true => Ok(()),
-                false => Err(Error::new(
-                    Kind::Damaged,
-                    format!("`{}` of the backup has changed: {bytes} bytes, wanted {wanted}", path.display()),
-                )
-                .hint("the collection was left as it is; nothing can be restored from this backup")),
-            }
-        })
+        backup.files.par_iter().try_for_each(|file| file.check(&self.place(file)?))
     }
 }
 
@@ -319,13 +305,13 @@ impl VectorStore for SqliteStore {
     }
 
     fn missing_from(&self, backup: &Backup) -> Result<Vec<PathBuf>> {
-        let there =
-            |path: &Path, bytes| std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == bytes);
-        let files = self.files(backup)?.into_iter().zip(&backup.files);
-        Ok(files
-            .filter(|((path, bytes, _), _)| !there(path, *bytes))
-            .map(|(_, file)| file.path.clone())
-            .collect())
+        let mut missing = Vec::new();
+        for file in &backup.files {
+            if !file.lies_at(&self.place(file)?) {
+                missing.push(file.path.clone());
+            }
+        }
+        Ok(missing)
     }
 
     fn backup_records<'a>(&'a self, backup: &'a Backup) -> Result<Box<dyn Records + 'a>> {

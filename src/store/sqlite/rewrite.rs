@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup as Copying;
 
 use super::access::is_wal;
-use super::back::{CONTENTS, NOTED, ROWS, VECTOR, WRITTEN};
+use super::back::{CONTENTS, NOTED, ROWS, VECTOR, WRITTEN, key_names};
 use super::details::Details;
 use super::entry::Entry;
 use super::exact;
@@ -18,7 +18,6 @@ use super::holder::{Cursor, Holder};
 use super::pipeline::{self, Ends};
 use super::sink::{Contents, Sink};
 use super::stamp::{self, Stamp};
-use super::table::KEY;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
@@ -84,8 +83,8 @@ impl SqliteRewrite {
         let encoding = entry.encoding;
         let send = |batch: &Batch| pass.vectors(batch, &|vector| encoding.round(vector));
         let (mut rows, mut written) = (Writer::new(rows)?, Writer::new(written)?);
-        let keys = (0..entry.key.len()).map(|at| format!("{KEY}{at}"));
-        written.table(NOTED, &keys.chain([CONTENTS, VECTOR].map(str::to_owned)).collect::<Vec<_>>())?;
+        let hashes = [CONTENTS, VECTOR].map(str::to_owned);
+        written.table(NOTED, &[&key_names(entry)[..], &hashes].concat())?;
         let mut sink = Sink { rows: &mut rows, written: &mut written, contents: Contents::new(look) };
         let dimension = self.target.space.dimension;
         holder.transform(&self.connection, entry, dimension, &send, &mut sink, context)?;

@@ -12,6 +12,7 @@ use super::{back, obstacles};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::store::Batch;
+use crate::store::rewriting::expect_shape;
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::quoted;
 
@@ -213,8 +214,7 @@ impl Holder for Table {
     ) -> Result<()> {
         let source = self::dimension(entry)?;
         let stored = [&entry.others[..], &entry.vector_columns()].concat();
-        let keys = (0..entry.key.len()).map(|at| format!("{KEY}{at}"));
-        sink.rows.table(SAVED, &keys.chain(stored.iter().cloned()).collect::<Vec<_>>())?;
+        sink.rows.table(SAVED, &[&back::key_names(entry)[..], &stored].concat())?;
         let mut rewrite = Rewriting {
             connection,
             entry,
@@ -232,11 +232,7 @@ impl Holder for Table {
         let encoding = entry.encoding;
         pipeline::run(&mut rewrite, &|piece: Piece| {
             let new = send(&piece.batch)?;
-            if new.dim() != (piece.keys.len(), dimension) {
-                let wanted = (piece.keys.len(), dimension);
-                let found = format!("new vectors of shape {:?}, wanted {wanted:?}", new.dim());
-                return Err(Error::new(Kind::Mismatch, found));
-            }
+            expect_shape(&new, piece.keys.len(), dimension)?;
             let mut values = Vec::with_capacity(piece.keys.len());
             for (vector, id) in new.outer_iter().zip(&piece.batch.ids) {
                 let vector = vector.to_slice().unwrap_or_default();
@@ -262,7 +258,7 @@ impl Holder for Table {
     fn saved(&self, _: &Connection, entry: &Entry) -> Result<Entry> {
         Ok(Entry {
             table: SAVED.to_owned(),
-            key: (0..entry.key.len()).map(|at| format!("{KEY}{at}")).collect(),
+            key: back::key_names(entry),
             condition: None,
             grouped: false,
             ..entry.clone()

@@ -11,6 +11,7 @@ use super::{kept, schema};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::store::Batch;
+use crate::store::rewriting::expect_shape;
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::quoted;
 use crate::store::sqlite::entry::Entry;
@@ -215,10 +216,7 @@ fn work(
             |(slot, _): &(usize, i64)| blob.get(slot * source..(slot + 1) * source).unwrap_or_default();
         let vectors = holder.decode(declaration, &ids, chunk.rows.iter().map(slot))?;
         let new = send(&Batch { ids, vectors, texts: Vec::new() })?;
-        if new.dim() != (keys.len(), dimension) {
-            let found = format!("new vectors of shape {:?}, wanted {:?}", new.dim(), (keys.len(), dimension));
-            return Err(Error::new(Kind::Mismatch, found));
-        }
+        expect_shape(&new, keys.len(), dimension)?;
         for ((slot, _), vector) in chunk.rows.iter().zip(new.outer_iter()) {
             let vector = vector.to_slice().unwrap_or_default();
             let Value::Blob(bytes) = holder.element.encoding().encode(vector).0 else {
