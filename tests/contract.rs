@@ -23,6 +23,7 @@ struct Made {
     subject: Subject,
     location: String,
     folder: tempfile::TempDir,
+    backup: BackupChoice,
 }
 
 impl Made {
@@ -39,7 +40,7 @@ impl Made {
     }
 
     fn target(&self, store: &dyn VectorStore, migration: &str, dimension: usize) -> RewriteTarget {
-        target(store, migration, dimension)
+        target(store, migration, dimension, self.backup)
     }
 
     fn rewrite(&self, store: &mut dyn VectorStore, id: &str, migration: &str, dimension: usize) -> Rewritten {
@@ -49,22 +50,24 @@ impl Made {
     }
 }
 
-fn target(store: &dyn VectorStore, migration: &str, dimension: usize) -> RewriteTarget {
+fn target(store: &dyn VectorStore, migration: &str, dimension: usize, backup: BackupChoice) -> RewriteTarget {
     RewriteTarget {
         space: Space::named("test/target", dimension),
         migration: migration.to_owned(),
         folder: store.state_folder().join(migration),
         index: IndexChoice::default(),
-        backup: BackupChoice::default(),
+        backup,
     }
 }
 
 fn each_subject(check: impl Fn(&Made)) {
-    for subject in subjects::all() {
-        eprintln!("on {}", subject.name);
-        let folder = tempfile::tempdir().expect("folder");
-        let location = (subject.make)(folder.path());
-        check(&Made { subject, location, folder });
+    for backup in [BackupChoice::Rows, BackupChoice::Full] {
+        for subject in subjects::all() {
+            eprintln!("on {}, {backup:?}", subject.name);
+            let folder = tempfile::tempdir().expect("folder");
+            let location = (subject.make)(folder.path());
+            check(&Made { subject, location, folder, backup });
+        }
     }
 }
 
@@ -245,9 +248,9 @@ fn damaged_backups_are_not_used() {
 }
 
 /// A rewrite that gives errors back; the backup's description goes to `kept`.
-fn try_rewrite(store: &mut dyn VectorStore, name: &str, kept: &Path) -> embedport::error::Result<()> {
-    let docs = collection(store, name);
-    let target = target(store, "m1", 24);
+fn try_rewrite(made: &Made, store: &mut dyn VectorStore, kept: &Path) -> embedport::error::Result<()> {
+    let docs = made.collection(store);
+    let target = made.target(store, "m1", 24);
     let map = support::map(docs.dimension.expect("records"), 24);
     let mut rewrite = store.rewrite(&docs, &target)?;
     let saved = rewrite.transform(&support::Mapping::new(map), &mut |_, _| {}, &support::context())?;
@@ -270,7 +273,7 @@ fn a_write_that_fails_at_any_step_changes_nothing() {
             let mut store = made.open();
             let id = made.collection(store.as_ref()).id;
             let reached = count_and_fail(fail_at);
-            let outcome = try_rewrite(store.as_mut(), made.subject.collection, &kept);
+            let outcome = try_rewrite(made, store.as_mut(), &kept);
             fault::install(None);
             let committed = store.is_current(&id, "m1").expect("known");
             if reached.get() <= fail_at {
@@ -289,4 +292,49 @@ fn a_write_that_fails_at_any_step_changes_nothing() {
             let _ = std::fs::remove_dir_all(store.state_folder());
         }
     });
+}
+
+/// Where nobody else has a file open, the file of before becomes the backup as it is and comes back as it was: the very
+/// same one. Where more than the collection has changed since, rows go back one by one, and the rest stays.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_nobody_has_open_is_exchanged_and_comes_back_itself() {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path: &Path| std::fs::metadata(path).expect("there").ino();
+    let exchanged = std::cell::Cell::new(0);
+    each_subject(|made| {
+        let path = subjects::file(made.folder.path());
+        if made.backup != BackupChoice::Full || !path.is_file() {
+            return;
+        }
+        let (before, number) = (made.contents(), inode(&path));
+        let mut store = made.open();
+        let id = made.collection(store.as_ref()).id;
+        let done = made.rewrite(store.as_mut(), &id, "m1", 24);
+        let is_exchanged = done.backup.details["exchanged"] == true;
+        assert_eq!(is_exchanged, inode(&path) != number);
+        store.restore(&done.backup, Since::Refuse).expect("restored");
+        assert_eq!(inode(&path), number);
+        let _ = std::fs::remove_dir_all(store.state_folder());
+
+        let done = made.rewrite(store.as_mut(), &id, "m2", 24);
+        let rewritten = inode(&path);
+        let other = rusqlite::Connection::open(&path).expect("open");
+        other.execute_batch("CREATE TABLE another (x); INSERT INTO another VALUES (1)").expect("written");
+        assert_eq!(store.changes_since(&done.backup).expect("known"), Changes::default());
+        store.restore(&done.backup, Since::Refuse).expect("restored");
+        assert_eq!(inode(&path), rewritten, "a program has it open");
+        other.execute_batch("DROP TABLE another").expect("written");
+        assert!(made.contents() == before);
+        drop(other);
+        let _ = std::fs::remove_dir_all(store.state_folder());
+
+        // One that is open elsewhere is rewritten itself.
+        let other = rusqlite::Connection::open(&path).expect("open");
+        other.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).expect("read");
+        let done = made.rewrite(store.as_mut(), &id, "m3", 24);
+        assert_eq!((done.backup.details["exchanged"] == true, inode(&path)), (false, rewritten));
+        exchanged.set(exchanged.get() + usize::from(is_exchanged));
+    });
+    assert!(exchanged.get() > 15, "only {} files were exchanged", exchanged.get());
 }

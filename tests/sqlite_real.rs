@@ -6,12 +6,16 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use embedport::error::Kind;
 use embedport::space::Space;
-use embedport::store::{self, BackupChoice, Collection, IndexChoice, RewriteTarget, Since, VectorStore};
-use serde_json::Value;
+use embedport::store::{
+    self, BackupChoice, Collection, IndexChoice, IndexWay, RewriteTarget, Since, VectorStore,
+};
+use serde_json::{Value, json};
 use support::{rewrite_as, run, save_npy};
 
 /// Environment of the maker, kind and options of the file, settings of the store, environment of the checker.
@@ -117,20 +121,25 @@ impl Made {
     }
 }
 
+fn target(store: &dyn VectorStore, to: usize, backup: BackupChoice) -> RewriteTarget {
+    RewriteTarget {
+        space: Space::named("test/target", to),
+        migration: format!("m{to}"),
+        folder: store.state_folder().join(format!("m{to}")),
+        index: IndexChoice::default(),
+        backup,
+    }
+}
+
 fn moves(case: Case) {
     let made = Made::new(case);
     let ids = made.ids();
     let mut store = made.open();
     let found = made.collection(store.as_ref());
     let dimension = found.dimension.expect("records");
-    for to in [2 * dimension, dimension / 2] {
-        let target = RewriteTarget {
-            space: Space::named("test/target", to),
-            migration: format!("m{to}"),
-            folder: store.state_folder().join(format!("m{to}")),
-            index: IndexChoice::default(),
-            backup: BackupChoice::default(),
-        };
+    // In the file itself, and by a copy that takes its place.
+    for (to, backup) in [(2 * dimension, BackupChoice::Rows), (dimension / 2, BackupChoice::Full)] {
+        let target = target(store.as_ref(), to, backup);
         store.check_target(&found, &target.space).unwrap_or_else(|e| panic!("{case:?} to {to}: {e}"));
         let rewritten = rewrite_as(store.as_mut(), &found, &target, 1e-6);
         assert_eq!(rewritten.vectors.len(), ids.len(), "{case:?}");
@@ -215,4 +224,77 @@ fn triggers_fire_only_if_that_is_wanted() {
     assert!(refused.hints().iter().any(|hint| hint.contains("--fire-triggers")), "{:?}", refused.hints());
     let location = format!("sqlite:{}?fire-triggers=yes", made.path("store.db").display());
     store::open(&location).expect("open").check_target(&found, &target).expect("wanted");
+}
+
+/// A process with the file open, which runs statements.
+struct Other {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Other {
+    fn new(database: &Path) -> Other {
+        let mut child = Command::new(support::python("sqlite"))
+            .args(["tests/python/statements.py", support::text(database)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let answers = BufReader::new(child.stdout.take().expect("piped"));
+        Other { child, answers }
+    }
+
+    fn run(&mut self, statement: &str) -> Value {
+        writeln!(self.child.stdin.as_mut().expect("piped"), "{statement}").expect("sent");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("answered");
+        serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{statement}: {answer}: {e}"))
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().expect("ended");
+    }
+}
+
+/// Another process cannot write as long as a rewrite is under way. One that opened the file in the middle of an exchange
+/// keeps what was, is told so when it writes, and finds what is as soon as it opens the file again.
+#[test]
+fn a_program_that_opens_the_file_meanwhile_loses_nothing_in_silence() {
+    const READ: &str = "SELECT count(*), length(embedding) FROM notes WHERE embedding IS NOT NULL";
+    const WRITE: &str = "UPDATE notes SET body = coalesce(body, '') || '.'";
+    for backup in [BackupChoice::Rows, BackupChoice::Full] {
+        let made = Made::new(("sqlite", &["plain"], "", "sqlite"));
+        let mut store = made.open();
+        let found = made.collection(store.as_ref());
+        let dimension = found.dimension.expect("records");
+        let (count, target) = (found.count, target(store.as_ref(), 2 * dimension, backup));
+        let mut rewrite = store.rewrite(&found, &target).expect("free");
+        let mut other = Other::new(&made.path("store.db"));
+        assert_eq!(other.run(READ), "database is locked", "{backup:?}");
+        let mapping = support::Mapping::new(support::map(dimension, 2 * dimension));
+        let saved = rewrite.transform(&mapping, &mut |_, _| (), &support::context()).expect("transformed");
+        assert_eq!(other.run(WRITE), "database is locked", "{backup:?}: the lock was let go");
+        rewrite.seal(IndexWay::None, &support::context()).expect("sealed");
+        assert_eq!(other.run(WRITE), "database is locked", "{backup:?}: the lock was let go");
+        rewrite.commit().expect("committed");
+        let (before, after) = (json!([[count, 4 * dimension]]), json!([[count, 8 * dimension]]));
+        match backup {
+            BackupChoice::Full => {
+                assert_eq!(other.run(READ), before);
+                assert_eq!(other.run(WRITE), "attempt to write a readonly database");
+                assert_eq!(other.run("again"), json!([]));
+            }
+            _ => assert_eq!(saved.backup.details["exchanged"], json!(false)),
+        }
+        assert_eq!(other.run(READ), after, "{backup:?}");
+        assert_eq!(other.run(WRITE), json!([]));
+        let changes = store.changes_since(&saved.backup).expect("known");
+        assert_eq!((changes.added, changes.removed, changes.updated), (0, 0, count));
+        drop(other);
+        store.restore(&saved.backup, Since::Drop).expect("restored");
+        made.check(None);
+    }
 }

@@ -26,15 +26,19 @@ impl From<DeviceChoice> for embedport::embed::DeviceChoice {
 /// What is saved for the way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BackupArgument {
+    /// Rows; of a SQLite file that is mostly vectors and that nobody else has open, the file itself: a copy is rewritten
+    /// and takes its place
+    Auto,
     /// The index files (renamed, not copied) and the rows of the collection
     Rows,
-    /// Besides, a whole copy of chroma.sqlite3, usable without embedport
+    /// A whole copy of the SQLite file, usable without embedport
     Full,
 }
 
 impl From<BackupArgument> for embedport::store::BackupChoice {
     fn from(argument: BackupArgument) -> Self {
         match argument {
+            BackupArgument::Auto => Self::Auto,
             BackupArgument::Rows => Self::Rows,
             BackupArgument::Full => Self::Full,
         }

@@ -52,7 +52,7 @@ pub struct MigrateCollection {
     #[arg(long, value_enum, default_value_t = IndexArgument::Auto)]
     pub index: IndexArgument,
     /// What is saved for the way back
-    #[arg(long, value_enum, default_value_t = BackupArgument::Rows, conflicts_with = "no_backup")]
+    #[arg(long, value_enum, default_value_t = BackupArgument::Auto, conflicts_with = "no_backup")]
     pub backup: BackupArgument,
 }
 

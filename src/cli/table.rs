@@ -34,6 +34,9 @@ pub struct TableArguments {
     /// Triggers may see the rewrite
     #[arg(long)]
     pub fire_triggers: bool,
+    /// Put no table into the file that names the space of its vectors
+    #[arg(long)]
+    pub no_stamp: bool,
 }
 
 /// How closeness is measured.
@@ -65,6 +68,7 @@ impl TableArguments {
             ("scale", self.scale_column.as_deref()),
             ("metric", metric),
             ("fire-triggers", self.fire_triggers.then_some("yes")),
+            ("stamp", self.no_stamp.then_some("no")),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }

@@ -230,7 +230,7 @@ impl MigrationPlan {
             index: options.index,
             indexed: store.capabilities().searches,
             backup: options.backup,
-            side_effects: store.side_effects(collection, map.target()),
+            side_effects: store.side_effects(collection, map.target(), options.backup),
             expected_seconds: expected_seconds(collection.count, map.target().dimension),
             sweeps,
             warnings,

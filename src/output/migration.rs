@@ -46,7 +46,7 @@ impl Show for MigrationPlan {
         )?;
         let backup = match (self.keeps_backup, self.backup) {
             (false, _) => "none",
-            (true, BackupChoice::Rows) => "kept until you remove it",
+            (true, BackupChoice::Auto | BackupChoice::Rows) => "kept until you remove it",
             (true, BackupChoice::Full) => "kept until you remove it, with a whole copy of the database",
         };
         writeln!(out, "  backup       {backup}")?;

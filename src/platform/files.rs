@@ -94,6 +94,28 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     sync_folder(&parent(from))
 }
 
+/// Gives the file `path` a second name, durably. `false` if this file system cannot.
+pub fn link(path: &Path, name: &Path) -> Result<bool> {
+    match fault::reach(&point("link", path)).and_then(|()| fs::hard_link(path, name)) {
+        Ok(()) => sync_folder(&parent(name)).map(|()| true),
+        Err(e) => match e.kind() {
+            io::ErrorKind::Unsupported
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::CrossesDevices
+            | io::ErrorKind::TooManyLinks => Ok(false),
+            _ => Err(Error::io("link", path, e)),
+        },
+    }
+}
+
+/// Removes a file, durably.
+pub fn remove_file(path: &Path) -> Result<()> {
+    fault::reach(&point("remove", path))
+        .and_then(|()| fs::remove_file(path))
+        .map_err(|e| Error::io("remove", path, e))?;
+    sync_folder(&parent(path))
+}
+
 /// Removes a folder with everything in it, durably. Nothing there is fine.
 pub fn remove_folder(folder: &Path) -> Result<()> {
     match fault::reach(&point("remove", folder)).and_then(|()| fs::remove_dir_all(folder)) {
@@ -167,13 +189,16 @@ pub fn map(file: &File, bytes: u64) -> io::Result<Mapped> {
 
 /// Size in bytes and SHA-256 (hexadecimal) of a file.
 pub fn sha256(path: &Path) -> Result<(u64, String)> {
-    let wrap = |cause| Error::io("read", path, cause);
-    let mut file = File::open(path).map_err(wrap)?;
+    File::open(path).and_then(sha256_of).map_err(|cause| Error::io("read", path, cause))
+}
+
+/// As [`sha256`], of what is left of an open file.
+pub fn sha256_of(mut file: impl Read) -> io::Result<(u64, String)> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0u8; 1 << 18];
     let mut bytes = 0u64;
     loop {
-        let read = file.read(&mut buffer).map_err(wrap)?;
+        let read = file.read(&mut buffer)?;
         if read == 0 {
             return Ok((bytes, hex(&hash.finalize())));
         }

@@ -58,6 +58,30 @@ pub fn of_folder(folder: &Path, _main: &Path) -> Vec<Holder> {
     found
 }
 
+/// Who has one file open.
+#[derive(Debug)]
+pub struct Open {
+    /// Other processes, ordered by number.
+    pub others: Vec<Holder>,
+    /// How often this process has it open.
+    pub own: usize,
+}
+
+/// Who has the file `path` (its canonical name) open; `None` where the system does not tell.
+pub fn of_file(path: &Path) -> Option<Open> {
+    #[cfg(target_os = "linux")]
+    {
+        let own = std::fs::read_dir("/proc/self/fd").ok()?.flatten();
+        let own = own.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == path)).count();
+        Some(Open { others: of_folder(path, path), own })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// The command line's program and, for interpreters, what it runs; never its other arguments.
 #[cfg(target_os = "linux")]
 fn program_of(process: &Path) -> String {
@@ -116,10 +140,7 @@ pub fn blind_spot(path: &Path) -> Option<String> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
         let path = path.canonicalize().ok()?;
         let kind = file_system(&mounts, path.to_str()?)?;
-        let what = match kind.strip_prefix("fuse.").or((kind == "fuse").then_some("fuse")) {
-            Some(_) => "a file system of a user's program (FUSE), often a network one",
-            None => SHARED.iter().find(|(name, _)| *name == kind)?.1,
-        };
+        let what = shared_kind(&kind)?;
         Some(format!(
             "the store lies on {what} ({kind}): programs on other hosts or in other containers that use it are not seen; \
              make sure that none does"
@@ -130,6 +151,22 @@ pub fn blind_spot(path: &Path) -> Option<String> {
         let _ = path;
         None
     }
+}
+
+#[cfg(target_os = "linux")]
+fn shared_kind(kind: &str) -> Option<&'static str> {
+    match kind.strip_prefix("fuse.").or((kind == "fuse").then_some("fuse")) {
+        Some(_) => Some("a file system of a user's program (FUSE), often a network one"),
+        None => SHARED.iter().find(|(name, _)| *name == kind).map(|(_, what)| *what),
+    }
+}
+
+/// The file system that `path` lies on, in words, if other hosts may write to it. That of a container is its own.
+#[cfg(target_os = "linux")]
+pub(super) fn shared(path: &Path) -> Option<&'static str> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let kind = file_system(&mounts, path.canonicalize().ok()?.to_str()?)?;
+    shared_kind(&kind).filter(|_| kind != "overlay")
 }
 
 /// Type of the file system that `path` lies on, by the lines of `mountinfo`: see proc(5). The longest mount point

@@ -7,5 +7,6 @@ pub mod bytes;
 pub mod fault;
 pub mod files;
 pub mod holders;
+pub mod identity;
 pub mod lock;
 pub mod syncing;

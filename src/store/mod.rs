@@ -215,7 +215,7 @@ pub trait VectorStore {
 
     /// What a rewrite to `target` will change beside the vectors, one line each
     /// (such as the embedding function's configuration).
-    fn side_effects(&self, collection: &Collection, target: &Space) -> Vec<String>;
+    fn side_effects(&self, collection: &Collection, target: &Space, backup: BackupChoice) -> Vec<String>;
 
     /// Locks the store against every other opener and begins a rewrite of `collection`.
     ///

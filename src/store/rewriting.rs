@@ -29,10 +29,12 @@ pub struct RewriteTarget {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupChoice {
-    /// What the rewrite changes, and what later changes could be undone with.
+    /// What takes the least time.
     #[default]
+    Auto,
+    /// What the rewrite changes, and what later changes could be undone with.
     Rows,
-    /// Besides, a whole copy of the store's tables, that opens without embedport.
+    /// A whole copy of the store's tables, that opens without embedport.
     Full,
 }
 

@@ -118,7 +118,7 @@ impl VectorStore for Shelf {
     fn rewrite_bytes(&self, _: &Collection, _: usize) -> u64 {
         0
     }
-    fn side_effects(&self, _: &Collection, _: &Space) -> Vec<String> {
+    fn side_effects(&self, _: &Collection, _: &Space, _: crate::store::BackupChoice) -> Vec<String> {
         Vec::new()
     }
     fn rewrite<'a>(&'a mut self, _: &Collection, _: &RewriteTarget) -> Result<Box<dyn Rewrite + 'a>> {

@@ -101,7 +101,7 @@ pub fn chroma_program(release: &str, script: &str) -> Command {
     command
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder with all that is in it, as `cp -rp`: times of changes are kept.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -110,7 +110,9 @@ pub fn copy_folder(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy_folder(&entry.path(), &target);
         } else {
-            std::fs::copy(entry.path(), target).unwrap();
+            std::fs::copy(entry.path(), &target).unwrap();
+            let copy = std::fs::File::options().write(true).open(target).unwrap();
+            copy.set_modified(entry.metadata().unwrap().modified().unwrap()).unwrap();
         }
     }
 }

@@ -49,8 +49,8 @@ use self::rewrite::ChromaRewrite;
 use self::snapshot::Snapshot;
 use self::traces::{ROWS, Traces};
 use super::{
-    Backup, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite, RewriteTarget,
-    Settings, Since, StoreDescription, VectorStore,
+    Backup, BackupChoice, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite,
+    RewriteTarget, Settings, Since, StoreDescription, VectorStore,
 };
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -172,7 +172,7 @@ impl VectorStore for ChromaStore {
         collection.count.saturating_mul(record).saturating_add(rows.saturating_mul(2)).saturating_add(1 << 20)
     }
 
-    fn side_effects(&self, collection: &Collection, target: &Space) -> Vec<String> {
+    fn side_effects(&self, collection: &Collection, target: &Space, _: BackupChoice) -> Vec<String> {
         let from = &collection.embedding_function;
         let entry = EmbeddingFunction::Known { name: from.clone(), config: serde_json::Map::new() };
         let known = !matches!(from.as_str(), "none" | "legacy" | "unknown");

@@ -88,6 +88,43 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Opens a file of this format and reads its first line.
+fn open(path: &Path) -> Result<Reader> {
+    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+    let size = file.metadata().map_err(|e| Error::io("look at", path, e))?.len();
+    let mut reader = Reader { input: BufReader::with_capacity(1 << 18, file), size };
+    let mut head = [0; FORMAT.len()];
+    reader.input.read_exact(&mut head).map_err(|e| broken(path, e))?;
+    if head != FORMAT {
+        return Err(broken(path, io::ErrorKind::InvalidData.into()));
+    }
+    Ok(reader)
+}
+
+fn broken(path: &Path, cause: io::Error) -> Error {
+    Error::new(Kind::Damaged, format!("`{}` does not hold saved rows", path.display())).because(cause)
+}
+
+/// The first rows of the first table of the file `path`, `most` of them.
+///
+/// # Errors
+/// As [`load`].
+pub(in crate::store) fn head(path: &Path, most: usize) -> Result<Vec<Vec<Stored>>> {
+    let mut reader = open(path)?;
+    let mut read = || -> io::Result<Vec<Vec<Stored>>> {
+        let mut rows = Vec::new();
+        if reader.byte()? != b'T' {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let (_, columns) = reader.table()?;
+        while rows.len() < most && reader.another_row()? {
+            rows.push(columns.iter().map(|_| reader.value()).collect::<io::Result<_>>()?);
+        }
+        Ok(rows)
+    };
+    read().map_err(|e| broken(path, e))
+}
+
 /// Puts the tables of the file `path` for which `wanted` into the schema `schema` of `connection`.
 ///
 /// # Errors
@@ -98,18 +135,9 @@ pub(in crate::store) fn load(
     path: &Path,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<()> {
-    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-    let size = file.metadata().map_err(|e| Error::io("look at", path, e))?.len();
-    let mut reader = Reader { input: BufReader::with_capacity(1 << 18, file), size };
-    let broken = |e: io::Error| {
-        Error::new(Kind::Damaged, format!("`{}` does not hold saved rows", path.display())).because(e)
-    };
+    let mut reader = open(path)?;
+    let broken = |cause| broken(path, cause);
     let doing = "load the saved rows";
-    let mut head = [0; FORMAT.len()];
-    reader.input.read_exact(&mut head).map_err(broken)?;
-    if head != FORMAT {
-        return Err(broken(io::ErrorKind::InvalidData.into()));
-    }
     loop {
         match reader.byte().map_err(broken)? {
             b'Z' => return Ok(()),
@@ -142,7 +170,7 @@ pub(in crate::store) fn quoted(name: &str) -> String {
 }
 
 /// A value as it was stored: SQLite also keeps texts that are no UTF-8.
-enum Stored {
+pub(in crate::store) enum Stored {
     Value(Value),
     Text(Vec<u8>),
 }

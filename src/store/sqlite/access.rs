@@ -7,10 +7,10 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::find::{self, Depth, Found};
-use super::{SqliteStore, back, stamp};
+use super::{SqliteStore, back, exchange, stamp};
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::{self, Doing};
-use crate::store::{Collection, find_collection};
+use crate::store::{BackupChoice, Collection, find_collection};
 
 /// Page cache of a connection that rewrites, in KiB: what does not fit is written before its time.
 const CACHE: i64 = 256 << 10;
@@ -91,12 +91,7 @@ impl SqliteStore {
         }
         // EXTRA also makes the end of the journal durable.
         connection.execute_batch("PRAGMA synchronous = EXTRA").doing("set up the tables")?;
-        connection.pragma_update(None, "cache_size", -CACHE).doing("set the page cache")?;
-        map(&connection)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false).doing("set up the tables")?;
-        connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, fires)
-            .doing("set up the tables")?;
+        for_rewriting(&connection, fires)?;
         if attached {
             back::attach(&connection)?;
         }
@@ -105,6 +100,23 @@ impl SqliteStore {
         let begin = if is_wal(&connection)? { "BEGIN IMMEDIATE" } else { "BEGIN EXCLUSIVE" };
         connection.execute_batch(begin).doing("lock the database")?;
         Ok(connection)
+    }
+
+    /// Whether a rewrite of `collection` is to be of a copy that takes the file's place. `connection` is the only one that
+    /// this process has to the file.
+    pub(super) fn exchanges(
+        &self,
+        connection: &Connection,
+        collection: &Collection,
+        backup: BackupChoice,
+    ) -> Result<bool> {
+        let worth = match backup {
+            BackupChoice::Rows => false,
+            BackupChoice::Full => true,
+            // The rest of the file is copied too.
+            BackupChoice::Auto => 2 * collection.bytes >= self.bytes(),
+        };
+        Ok(worth && exchange::obstacle(&self.database, connection, 1)?.is_none())
     }
 
     pub(super) fn collection_of(&self, found: &Found) -> Collection {
@@ -147,6 +159,23 @@ impl SqliteStore {
     pub(super) fn base(&self) -> PathBuf {
         self.database.parent().map(PathBuf::from).unwrap_or_default()
     }
+}
+
+fn for_rewriting(connection: &Connection, fires: bool) -> Result<()> {
+    let doing = "set up the tables";
+    connection.pragma_update(None, "cache_size", -CACHE).doing(doing)?;
+    map(connection)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false).doing(doing)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, fires).doing(doing).map(drop)
+}
+
+/// Sets up a connection to a file that nobody else knows, and that is thrown away if it fails: no journal, no waiting for
+/// the disk. `fires`: triggers see what it writes.
+pub(super) fn alone(connection: &Connection, fires: bool) -> Result<()> {
+    connection
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+        .doing("set up the copy")?;
+    for_rewriting(connection, fires)
 }
 
 /// Pages that nobody changes need not be copied. SQLite maps 2 GiB of a file at most.

@@ -6,8 +6,9 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::entry::{Entry, list};
-use super::sink::{HASH, hash_values};
-use super::table::{KEY, SAVED, update};
+use super::put::{by_key, update};
+use super::sink::{HASH, hash_values, hash_vector};
+use super::table::{KEY, SAVED};
 use crate::error::{Error, Kind, Result};
 use crate::store::Changes;
 use crate::store::sql::Doing;
@@ -36,7 +37,7 @@ pub(super) fn key_names(entry: &Entry) -> Vec<String> {
     (0..entry.key.len()).map(|at| format!("{KEY}{at}")).collect()
 }
 
-fn by_key(connection: &Connection, entry: &Entry, table: &str) -> Result<()> {
+fn index(connection: &Connection, entry: &Entry, table: &str) -> Result<()> {
     connection
         .execute_batch(&format!(
             "CREATE UNIQUE INDEX kept.{table}_by_key ON {table} ({})",
@@ -49,10 +50,12 @@ fn by_key(connection: &Connection, entry: &Entry, table: &str) -> Result<()> {
 pub(super) fn changes(connection: &Connection, entry: &Entry, written: &Path) -> Result<Changes> {
     let doing = "look for changes";
     rows_file::load(connection, "kept", written, |_| true)?;
-    by_key(connection, entry, NOTED)?;
-    let conditions: Vec<String> = key_names(entry).iter().map(|key| format!("{} = ?", quoted(key))).collect();
+    index(connection, entry, NOTED)?;
     let mut noted = connection
-        .prepare(&format!("SELECT {CONTENTS}, {VECTOR} FROM kept.{NOTED} WHERE {}", conditions.join(" AND ")))
+        .prepare(&format!(
+            "SELECT {CONTENTS}, {VECTOR} FROM kept.{NOTED} WHERE {}",
+            by_key(&key_names(entry))
+        ))
         .doing(doing)?;
     let vectors = entry.vector_columns();
     let columns = [&entry.key[..], &entry.others, &vectors].concat();
@@ -87,8 +90,8 @@ pub(super) fn changes(connection: &Connection, entry: &Entry, written: &Path) ->
             None => changes.added += 1,
             Some((contents, vector)) => {
                 met += 1;
-                let same = hash_values(&values(key..key + others)?) == contents
-                    && hash_values(&values(key + others..columns.len())?) == vector;
+                let same = hash_values(values(key..key + others)?.into_iter()) == contents
+                    && hash_vector(values(key + others..columns.len())?.into_iter()) == vector;
                 changes.updated += u64::from(!same);
             }
         }
@@ -104,7 +107,7 @@ pub(super) fn changes(connection: &Connection, entry: &Entry, written: &Path) ->
 pub(super) fn rows(connection: &Connection, entry: &Entry, changed: bool) -> Result<()> {
     let doing = "restore the saved rows";
     if changed {
-        by_key(connection, entry, SAVED)?;
+        index(connection, entry, SAVED)?;
         let same: Vec<String> = entry
             .key
             .iter()

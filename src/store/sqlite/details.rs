@@ -17,6 +17,12 @@ pub(super) struct Details {
     /// The migration's own folder, relative to that of the file.
     pub folder: PathBuf,
     pub fire_triggers: bool,
+    /// A copy took the file's place, and the file of before was kept.
+    #[serde(default)]
+    pub exchanged: bool,
+    /// Components of the new vectors, where no stamp says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unstamped: Option<usize>,
     /// The stamp of before, if there was one.
     pub before: Option<Before>,
 }

@@ -4,6 +4,7 @@ use half::f16;
 use rusqlite::types::{Value, ValueRef};
 
 use super::npy;
+use crate::platform::bytes;
 
 /// A way to write a vector as one value of SQLite. Numbers in blobs are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Encoding {
     /// `vector` as a value, and the number for the other column if this encoding has one. Components have to be finite.
     pub fn encode(self, vector: &[f32]) -> (Value, Option<f64>) {
         let blob = match self {
-            Encoding::F32 => vector.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Encoding::F32 => bytes::of_f32(vector).to_vec(),
             Encoding::F64 => vector.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(),
             Encoding::F16 => vector.iter().flat_map(|x| half(*x).to_le_bytes()).collect(),
             Encoding::Int8Scaled => {

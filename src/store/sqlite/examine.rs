@@ -5,8 +5,8 @@ use rusqlite::types::ValueRef;
 
 use super::entry::{Entry, list};
 use super::find::{self, Depth, Found};
+use super::rows::identifier;
 use super::settings::Wishes;
-use super::table::identifier;
 use crate::context::Context;
 use crate::error::Result;
 use crate::simd;

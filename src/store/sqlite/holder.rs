@@ -20,6 +20,14 @@ pub(super) struct Cursor(pub Vec<Value>);
 /// New vectors of some records, one row each; may be asked from several threads at once.
 pub(super) type Send<'a> = dyn Fn(&Batch) -> Result<Array2<f32>> + Sync + 'a;
 
+/// The files of a rewrite.
+pub(super) struct Sides<'a> {
+    /// Where records are read, if that is another file than the one that is written: as that one was before.
+    pub source: Option<&'a mut Connection>,
+    /// Where they are written.
+    pub target: &'a Connection,
+}
+
 /// One way of holding vectors. See [`Entry`] for what is the same in all of them.
 pub(super) trait Holder: Debug {
     /// The records behind `cursor` in a stable order, about `max` of them; `None` behind the last.
@@ -35,12 +43,12 @@ pub(super) trait Holder: Debug {
         texts: bool,
     ) -> Result<Option<Batch>>;
 
-    /// Inside the open transaction: gives `sink` everything that [`Holder::restore`] needs and what the collection holds
-    /// beside its vectors, and puts the vectors that `send` returns (of `dimension` components) in the place of the
+    /// Inside the open transaction: gives `sink` everything that [`Holder::restore`] needs (unless what is read stays as a
+    /// file of its own) and what the collection holds beside its vectors, and puts the vectors that `send` returns (of `dimension` components) in the place of the
     /// ones that are there. Afterwards the collection reads as `entry` with that dimension.
     fn transform(
         &self,
-        connection: &Connection,
+        sides: Sides<'_>,
         entry: &Entry,
         dimension: usize,
         send: &Send<'_>,

@@ -13,18 +13,23 @@ mod encoding;
 mod entry;
 mod exact;
 mod examine;
+mod exchange;
 mod find;
 mod groups;
 mod holder;
 mod npy;
 mod obstacles;
 mod pipeline;
+mod put;
+mod restore;
 mod rewrite;
+mod rows;
 mod settings;
 mod sink;
 mod stamp;
 mod table;
 mod twin;
+mod unstamped;
 mod vec0;
 mod walk;
 
@@ -34,20 +39,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use ndarray::ArrayView2;
-use rayon::prelude::*;
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
-use self::back::{ROWS, WRITTEN};
 use self::details::{Before, Details};
 use self::find::Found;
 use self::holder::Cursor;
 use self::rewrite::SqliteRewrite;
 use self::settings::Wishes;
-use super::sql::rows_file;
-use super::sql::{self, Doing};
+use super::sql;
 use super::{
-    Backup, BackupFile, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite,
+    Backup, BackupChoice, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite,
     RewriteTarget, Settings, Since, StoreDescription, VectorStore,
 };
 use crate::context::Context;
@@ -105,6 +106,12 @@ struct Reader {
     texts: bool,
 }
 
+impl Reader {
+    fn new(connection: Connection, found: Found) -> Self {
+        Reader { connection, found, cursor: Cursor::default(), texts: false }
+    }
+}
+
 impl Records for Reader {
     fn next_batch(&mut self, max: usize) -> Result<Option<Batch>> {
         let Reader { connection, found, cursor, texts } = self;
@@ -134,6 +141,16 @@ impl SqliteStore {
         }
     }
 
+    /// Why a collection cannot take vectors of `dimension` components, in words.
+    fn obstacle(&self, connection: &Connection, found: &Found, dimension: usize) -> Result<Option<String>> {
+        if self.wishes.no_stamp && found.entry.grouped {
+            return Ok(Some(
+                "vectors of several dimensions in one column are told apart by the stamp: leave out --no-stamp".into(),
+            ));
+        }
+        found.holder.obstacle(connection, &found.entry, dimension)
+    }
+
     /// A readable collection inside a transaction.
     fn readable(&self, collection: &Collection) -> Result<(Connection, Found)> {
         let connection = self.read()?;
@@ -145,21 +162,6 @@ impl SqliteStore {
             None => Ok((connection, found)),
         }
     }
-
-    /// Where a file of a backup lies.
-    fn place(&self, file: &BackupFile) -> Result<PathBuf> {
-        details::inside(&file.path)?;
-        Ok(self.base().join(&file.path))
-    }
-
-    fn check_files(&self, backup: &Backup) -> Result<()> {
-        backup.files.par_iter().try_for_each(|file| file.check(&self.place(file)?))
-    }
-}
-
-/// Components of the vectors that a rewrite left, if they are its.
-fn dimension_of(connection: &Connection, details: &Details) -> Result<Option<usize>> {
-    Ok(stamp::of(connection, &details.collection)?.map(|stamp| stamp.space.dimension))
 }
 
 impl VectorStore for SqliteStore {
@@ -202,7 +204,7 @@ impl VectorStore for SqliteStore {
 
     fn records<'a>(&'a self, collection: &Collection, texts: bool) -> Result<Box<dyn Records + 'a>> {
         let (connection, found) = self.readable(collection)?;
-        Ok(Box::new(Reader { connection, found, cursor: Cursor::default(), texts }))
+        Ok(Box::new(Reader { texts, ..Reader::new(connection, found) }))
     }
 
     fn each(&self, collection: &Collection, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
@@ -232,7 +234,7 @@ impl VectorStore for SqliteStore {
 
     fn check_target(&self, collection: &Collection, target: &Space) -> Result<()> {
         let (connection, found) = self.readable(collection)?;
-        match found.holder.obstacle(&connection, &found.entry, target.dimension)? {
+        match self.obstacle(&connection, &found, target.dimension)? {
             None => Ok(()),
             Some(why) => Err(Error::new(
                 Kind::Refused,
@@ -245,8 +247,25 @@ impl VectorStore for SqliteStore {
         }
     }
 
-    fn side_effects(&self, _: &Collection, _: &Space) -> Vec<String> {
-        vec![format!("the file gets a table `{}` that names the space of the new vectors", stamp::TABLE)]
+    fn side_effects(&self, collection: &Collection, _: &Space, backup: BackupChoice) -> Vec<String> {
+        let mut all = vec![match self.wishes.no_stamp {
+            false => {
+                format!("the file gets a table `{}` that names the space of the new vectors", stamp::TABLE)
+            }
+            true => {
+                "nothing in the file names the space of the new vectors: the next migration has to be told"
+                    .into()
+            }
+        }];
+        // One that cannot be read now says so before anything is written.
+        if self.read().and_then(|connection| self.exchanges(&connection, collection, backup)).unwrap_or(false)
+        {
+            all.push(
+                "the file is rewritten as a copy that takes its place: whatever opens it meanwhile has to open it again"
+                    .to_owned(),
+            );
+        }
+        all
     }
 
     fn rewrite<'a>(
@@ -266,7 +285,7 @@ impl VectorStore for SqliteStore {
             )
             .hint("there is nothing to rewrite"));
         }
-        if let Some(why) = found.holder.obstacle(&connection, &found.entry, target.space.dimension)? {
+        if let Some(why) = self.obstacle(&connection, &found, target.space.dimension)? {
             return Err(Error::new(
                 Kind::Refused,
                 format!("collection `{}` cannot be rewritten", found.entry.name),
@@ -278,12 +297,15 @@ impl VectorStore for SqliteStore {
             migration: target.migration.clone(),
             folder: super::backup::relative(&self.base(), &target.folder),
             fire_triggers: found.entry.fire_triggers,
+            unstamped: self.wishes.no_stamp.then_some(target.space.dimension),
+            exchanged: self.exchanges(&connection, collection, target.backup)?,
             // Also one that no longer holds: it is overwritten, and the way back leads to it.
             before: stamp::of(&connection, &found.entry.id)?.as_ref().map(Before::of),
         };
         Ok(Box::new(SqliteRewrite {
             database: self.database.clone(),
             base: self.base(),
+            exchange: None,
             connection,
             found,
             count: collection.count,
@@ -296,87 +318,23 @@ impl VectorStore for SqliteStore {
     }
 
     fn changes_since(&self, backup: &Backup) -> Result<Changes> {
-        let details = Details::parse(&backup.details)?;
-        let connection = sql::open(&self.database, false)?;
-        back::attach(&connection)?;
-        connection.execute_batch("BEGIN").doing("begin to read")?;
-        let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
-        back::changes(&connection, &found.entry, &details.backup(&self.base()).join(WRITTEN))
+        self.changes(backup)
     }
 
     fn missing_from(&self, backup: &Backup) -> Result<Vec<PathBuf>> {
-        let mut missing = Vec::new();
-        for file in &backup.files {
-            if !file.lies_at(&self.place(file)?) {
-                missing.push(file.path.clone());
-            }
-        }
-        Ok(missing)
+        self.missing(backup)
     }
 
     fn backup_records<'a>(&'a self, backup: &'a Backup) -> Result<Box<dyn Records + 'a>> {
-        let details = Details::parse(&backup.details)?;
-        self.check_files(backup)?;
-        let now = self.formed(&self.read()?, &details.collection, Some(backup.dimension))?;
-        let connection = Connection::open("").doing("make room for the saved rows")?;
-        rows_file::load(&connection, "main", &details.backup(&self.base()).join(ROWS), |_| true)?;
-        let entry = now.holder.saved(&connection, &now.entry.with_dimension(backup.dimension))?;
-        Ok(Box::new(Reader {
-            connection,
-            found: Found { entry, ..now },
-            cursor: Cursor::default(),
-            texts: false,
-        }))
+        Ok(Box::new(self.saved(backup)?))
     }
 
     fn restore(&mut self, backup: &Backup, since: Since) -> Result<()> {
-        let details = Details::parse(&backup.details)?;
-        self.check_files(backup)?;
-        let folder = details.backup(&self.base());
-        let connection = self.lock(true, details.fire_triggers)?;
-        let stamp = stamp::of(&connection, &details.collection)?.map(|stamp| stamp.migration);
-        if stamp.as_ref() != Some(&details.migration) {
-            if stamp == details.before.as_ref().map(|before| before.migration.clone()) {
-                return Ok(()); // done before and cut short
-            }
-            return Err(Error::new(
-                Kind::Refused,
-                format!("the vectors of `{}` are not those of this migration", details.collection),
-            )
-            .hint("a later migration has to be rolled back first"));
-        }
-        let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
-        let Changes { added, removed, updated } =
-            back::changes(&connection, &found.entry, &folder.join(WRITTEN))?;
-        let changed = added + removed + updated > 0;
-        if changed && since == Since::Refuse {
-            return Err(Error::new(
-                Kind::Refused,
-                format!(
-                    "collection `{}` changed since the migration: {added} records added, {removed} removed, {updated} updated",
-                    found.entry.name
-                ),
-            )
-            .hint("tell it to drop those changes, or save them first"));
-        }
-        if changed {
-            // Rows are taken out and put in as a program would: what its triggers keep in step stays so.
-            connection
-                .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true)
-                .doing("set up the tables")?;
-        }
-        rows_file::load(&connection, "kept", &folder.join(ROWS), |_| true)?;
-        found.holder.restore(&connection, &found.entry, changed)?;
-        match &details.before {
-            Some(before) => stamp::write(&connection, &before.stamp(&details.collection)?)?,
-            None => stamp::remove(&connection, &details.collection)?,
-        }
-        sql::commit(&connection)
+        self.back(backup, since)
     }
 
     fn is_current(&self, collection: &str, migration: &str) -> Result<bool> {
-        let stamp = stamp::of(&self.read()?, collection)?;
-        Ok(stamp.is_some_and(|stamp| stamp.migration == migration))
+        self.is_of(&self.read()?, collection, migration)
     }
 
     fn sweep(&mut self, migration: &str, details: &serde_json::Value) -> Result<()> {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::encoding::Encoding;
 use super::entry::{Entry, list};
-use super::table::update;
+use super::put::update;
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::quoted;

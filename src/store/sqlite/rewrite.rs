@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ndarray::ArrayView2;
 use rusqlite::Connection;
@@ -13,11 +14,13 @@ use super::back::{CONTENTS, NOTED, ROWS, VECTOR, WRITTEN, key_names};
 use super::details::Details;
 use super::entry::Entry;
 use super::exact;
+use super::exchange::Exchange;
 use super::find::Found;
-use super::holder::{Cursor, Holder};
+use super::holder::{Cursor, Holder, Sides};
 use super::pipeline::{self, Ends};
 use super::sink::{Contents, Sink};
 use super::stamp::{self, Stamp};
+use super::unstamped::Unstamped;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
@@ -35,6 +38,9 @@ const BATCH: usize = 1024;
 pub(super) struct SqliteRewrite {
     pub database: PathBuf,
     pub base: PathBuf,
+    /// The copy that is written, if it is not the file itself.
+    pub exchange: Option<Exchange>,
+    /// Holds the lock.
     pub connection: Connection,
     pub found: Found,
     pub count: u64,
@@ -43,26 +49,32 @@ pub(super) struct SqliteRewrite {
     /// The new vectors are in the transaction.
     pub written: bool,
     pub sealed: bool,
-    /// Dropped after the connection: see [`whole::copy`].
-    pub open: Vec<File>,
+    /// Dropped after the connection: see [`whole::copy`] and [`Exchange::begin`].
+    pub open: Vec<Arc<File>>,
 }
 
 impl SqliteRewrite {
-    /// Writes the saved rows and what each record is left as; returns the digest of everything else.
+    /// Writes what each record is left as and, if wanted, the saved rows; returns the digest of everything else.
     fn save_and_write(
-        &self,
+        &mut self,
         folder: &Path,
+        rows: Option<&Path>,
         pass: &dyn Pass,
         look: &mut dyn FnMut(&str, &str),
         context: &Context<'_>,
     ) -> Result<String> {
         let mut outcome = None;
-        let both = nested(&folder.join(ROWS), &folder.join(WRITTEN), |rows, written| {
+        let mut write = |rows: &mut dyn Write, written: &mut dyn Write| {
             let done = self.stream(rows, written, pass, look, context);
             let fine = done.is_ok();
             outcome = Some(done);
-            fine
-        });
+            if fine { Ok(()) } else { Err(std::io::Error::from(std::io::ErrorKind::Other)) }
+        };
+        let written = folder.join(WRITTEN);
+        let both = match rows {
+            Some(rows) => nested(rows, &written, &mut write),
+            None => files::write_atomically(&written, |written| write(&mut std::io::sink(), written)),
+        };
         match (outcome, both) {
             (Some(Ok(content)), Ok(())) => Ok(content),
             (Some(Err(e)), _) | (_, Err(e)) => Err(e),
@@ -72,22 +84,25 @@ impl SqliteRewrite {
 
     /// Sends every record through `pass` and into the file; what is kept goes to `rows` and `written`.
     fn stream(
-        &self,
+        &mut self,
         rows: &mut dyn Write,
         written: &mut dyn Write,
         pass: &dyn Pass,
         look: &mut dyn FnMut(&str, &str),
         context: &Context<'_>,
     ) -> Result<String> {
-        let Found { entry, holder, .. } = &self.found;
+        let SqliteRewrite { found: Found { entry, holder, .. }, connection, exchange, target, .. } = self;
+        let sides = match exchange {
+            Some(exchange) => Sides { source: Some(connection), target: exchange.connection()? },
+            None => Sides { source: None, target: connection },
+        };
         let encoding = entry.encoding;
         let send = |batch: &Batch| pass.vectors(batch, &|vector| encoding.round(vector));
         let (mut rows, mut written) = (Writer::new(rows)?, Writer::new(written)?);
         let hashes = [CONTENTS, VECTOR].map(str::to_owned);
         written.table(NOTED, &[&key_names(entry)[..], &hashes].concat())?;
         let mut sink = Sink { rows: &mut rows, written: &mut written, contents: Contents::new(look) };
-        let dimension = self.target.space.dimension;
-        holder.transform(&self.connection, entry, dimension, &send, &mut sink, context)?;
+        holder.transform(sides, entry, target.space.dimension, &send, &mut sink, context)?;
         let content = sink.contents.finish();
         written.end_table()?;
         written.finish()?;
@@ -95,11 +110,16 @@ impl SqliteRewrite {
         Ok(content)
     }
 
+    /// A connection to what was written.
+    fn rewritten(&self) -> Result<&Connection> {
+        self.exchange.as_ref().map_or(Ok(&self.connection), Exchange::connection)
+    }
+
     /// A whole copy of the database, as it is before anything was changed.
     fn copy_whole(&mut self, folder: &Path) -> Result<Vec<BackupFile>> {
         if !is_wal(&self.connection)? {
             let (copies, open) = whole::copy(&self.database, &self.base, folder)?;
-            self.open = open;
+            self.open.extend(open.into_iter().map(Arc::new));
             return Ok(copies);
         }
         // Readers see what was committed, whatever this transaction does; the log may be moved into the file meanwhile.
@@ -118,16 +138,15 @@ impl SqliteRewrite {
     }
 }
 
-/// Writes two files at once, each wholly or not at all; `write` says whether it went well.
+/// Writes two files at once, each wholly or not at all.
 fn nested(
     first: &Path,
     second: &Path,
-    write: impl FnOnce(&mut dyn Write, &mut dyn Write) -> bool,
+    write: impl FnOnce(&mut dyn Write, &mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
-    let failed = || std::io::Error::from(std::io::ErrorKind::Other);
     files::write_atomically(first, |one| {
-        files::write_atomically(second, |two| if write(one, two) { Ok(()) } else { Err(failed()) })
-            .map_err(|_| failed())
+        files::write_atomically(second, |two| write(one, two))
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::Other))
     })
 }
 
@@ -159,15 +178,31 @@ impl Rewrite for SqliteRewrite {
         }
         let folder = self.details.backup(&self.base);
         files::create_folder(&folder)?;
-        let mut kept = match self.target.backup {
-            BackupChoice::Full => self.copy_whole(&folder)?,
-            BackupChoice::Rows => Vec::new(),
-        };
-        let content = self.save_and_write(&folder, pass, look, context)?;
+        if self.details.exchanged {
+            self.exchange = Exchange::begin(&self.database, &self.base, &self.details, &mut self.open)?;
+            self.details.exchanged = self.exchange.is_some();
+        }
+        let (mut kept, mut names) = (Vec::new(), vec![WRITTEN]);
+        let rows = folder.join(ROWS);
+        if !self.details.exchanged {
+            names.push(ROWS);
+            if self.target.backup == BackupChoice::Full {
+                kept = self.copy_whole(&folder)?;
+            }
+        }
+        let content =
+            self.save_and_write(&folder, (names.len() > 1).then_some(&rows), pass, look, context)?;
         self.written = true;
-        for name in [ROWS, WRITTEN] {
+        if self.details.unstamped.is_some() {
+            let own = self.base.join(&self.details.folder);
+            Unstamped::note(&self.found.entry, &folder.join(WRITTEN), &own)?;
+        }
+        for name in names {
             let path = folder.join(name);
             kept.push(BackupFile::of(&path, relative(&self.base, &path))?);
+        }
+        if let Some(exchange) = &mut self.exchange {
+            kept.push(exchange.backup(&self.base)?);
         }
         let backup = Backup {
             scheme: super::SCHEME.into(),
@@ -194,22 +229,33 @@ impl Rewrite for SqliteRewrite {
             migration: self.target.migration.clone(),
             settings: self.found.settings(),
         };
-        stamp::write(&self.connection, &stamp)?;
+        if self.sealed {
+            return Ok(());
+        }
+        let connection = self.rewritten()?;
+        match self.details.unstamped {
+            None => stamp::write(connection, &stamp)?,
+            // One of before would be wrong from now on.
+            Some(_) => stamp::remove(connection, &stamp.collection)?,
+        }
+        if let Some(exchange) = &mut self.exchange {
+            exchange.seal()?;
+        }
         self.sealed = true;
         Ok(())
     }
 
     fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
         let entry = self.found.entry.with_dimension(self.target.space.dimension);
-        each(&self.connection, self.found.holder.as_ref(), &entry, look)
+        each(self.rewritten()?, self.found.holder.as_ref(), &entry, look)
     }
 
     fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
         let entry = self.found.entry.with_dimension(self.target.space.dimension);
         let mut cursor = Cursor::default();
-        let holder = &self.found.holder;
+        let (holder, connection) = (&self.found.holder, self.rewritten()?);
         exact::search(entry.metric, queries, k, || {
-            holder.next_batch(&self.connection, &entry, &mut cursor, BATCH, false)
+            holder.next_batch(connection, &entry, &mut cursor, BATCH, false)
         })
     }
 
@@ -217,7 +263,10 @@ impl Rewrite for SqliteRewrite {
         if !self.sealed {
             return Err(Error::new(Kind::Internal, "a rewrite was to be committed before it was sealed"));
         }
-        sql::commit(&self.connection)
+        match self.exchange {
+            Some(exchange) => exchange.commit(),
+            None => sql::commit(&self.connection),
+        }
     }
 }
 

@@ -5,8 +5,10 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{Metric, Settings};
 
 /// Names of the settings.
-const KNOWN: [&str; 9] =
-    ["table", "vector", "id", "text", "scale", "encoding", "metric", "where", "fire-triggers"];
+const KNOWN: [&str; 10] =
+    ["table", "vector", "id", "text", "scale", "encoding", "metric", "where", "fire-triggers", "stamp"];
+/// Those of them that are not about one table.
+const OF_ANY: [&str; 4] = ["table", "metric", "fire-triggers", "stamp"];
 
 /// See [`KNOWN`].
 #[derive(Clone, Debug, Default)]
@@ -20,6 +22,8 @@ pub(super) struct Wishes {
     pub metric: Option<Metric>,
     pub condition: Option<String>,
     pub fire_triggers: bool,
+    /// No table of embedport's is to be in the file.
+    pub no_stamp: bool,
 }
 
 impl Wishes {
@@ -40,15 +44,16 @@ impl Wishes {
             let found = known.into_iter().find(|metric| metric.name() == name);
             found.ok_or_else(|| wrong("metric", name, "l2, cosine, ip"))
         });
-        let fire_triggers = match settings.get("fire-triggers") {
-            None | Some("no") => false,
-            Some("yes") => true,
-            Some(other) => return Err(wrong("fire-triggers", other, "yes, no")),
+        let says = |name: &str, unsaid: bool| match settings.get(name) {
+            None => Ok(unsaid),
+            Some("no") => Ok(false),
+            Some("yes") => Ok(true),
+            Some(other) => Err(wrong(name, other, "yes, no")),
         };
+        let (fire_triggers, no_stamp) = (says("fire-triggers", false)?, !says("stamp", true)?);
         if settings.get("table").is_none()
-            && let Some(name) = KNOWN.iter().find(|name| {
-                !["table", "metric", "fire-triggers"].contains(name) && settings.get(name).is_some()
-            })
+            && let Some(name) =
+                KNOWN.iter().find(|name| !OF_ANY.contains(name) && settings.get(name).is_some())
         {
             return Err(Error::new(
                 Kind::Usage,
@@ -66,6 +71,7 @@ impl Wishes {
             metric: metric.transpose()?,
             condition: text("where"),
             fire_triggers,
+            no_stamp,
         })
     }
 
@@ -82,6 +88,7 @@ impl Wishes {
             metric: self.metric.or(other.metric),
             condition: text(&self.condition, &other.condition),
             fire_triggers: self.fire_triggers || other.fire_triggers,
+            no_stamp: self.no_stamp,
         }
     }
 }
@@ -116,6 +123,7 @@ mod tests {
             ("colour=blue", "its settings are: table"),
             ("id=key", "--table NAME"),
             ("fire-triggers=perhaps", "yes, no"),
+            ("stamp=later", "yes, no"),
         ] {
             let error = read(text).unwrap_err();
             assert_eq!(error.kind(), Kind::Usage);

@@ -1,7 +1,8 @@
 //! Where a rewrite puts what is kept of each record, and what is found out on the way.
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::Result;
 use crate::platform::files;
@@ -21,9 +22,9 @@ pub(super) struct Sink<'a, 'o> {
 
 impl Sink<'_, '_> {
     /// Notes what a record holds after the rewrite.
-    pub fn note(&mut self, key: &[ValueRef<'_>], contents: &[u8; HASH], vector: &[u8; HASH]) -> Result<()> {
+    pub fn note(&mut self, key: &[Value], contents: &[u8; HASH], vector: &[u8; HASH]) -> Result<()> {
         self.written.begin_row()?;
-        key.iter().try_for_each(|value| self.written.value(*value))?;
+        key.iter().try_for_each(|value| self.written.value(value.into()))?;
         self.written.value(ValueRef::Blob(contents))?;
         self.written.value(ValueRef::Blob(vector))
     }
@@ -44,16 +45,21 @@ impl<'a> Contents<'a> {
     /// One record: its identifier, its text if it has one, and the values of all columns but the vector's.
     /// Returns the hash of these values.
     pub fn record(&mut self, id: &str, text: Option<&str>, values: &[ValueRef<'_>]) -> [u8; HASH] {
+        self.buffer.clear();
+        values.iter().for_each(|value| put(&mut self.buffer, *value));
+        let hash = short_hash(&self.buffer);
+        self.hashed(id, text, &hash);
+        hash
+    }
+
+    /// As [`Contents::record`], the hash of the values given.
+    pub fn hashed(&mut self, id: &str, text: Option<&str>, values: &[u8; HASH]) {
         if let Some(text) = text {
             (self.look)(id, text);
         }
-        self.buffer.clear();
-        values.iter().for_each(|value| put(&mut self.buffer, *value));
-        let hash = short_hash(&[&self.buffer]);
-        self.hash.update(hash);
+        self.hash.update(values);
         self.hash.update((id.len() as u64).to_le_bytes());
         self.hash.update(id);
-        hash
     }
 
     /// SHA-256, hexadecimal.
@@ -62,32 +68,44 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Hash of some values, each preceded by its type and length, so that no two lists give the same bytes.
-pub(super) fn hash_values(values: &[ValueRef<'_>]) -> [u8; HASH] {
+/// Hash of what a record holds beside its vector: of values, each preceded by its type and length, so that no two lists
+/// give the same bytes.
+pub(super) fn hash_values<'v>(values: impl Iterator<Item = ValueRef<'v>>) -> [u8; HASH] {
     let mut buffer = Vec::new();
-    values.iter().for_each(|value| put(&mut buffer, *value));
-    short_hash(&[&buffer])
+    values.for_each(|value| put(&mut buffer, value));
+    short_hash(&buffer)
 }
 
-fn short_hash(parts: &[&[u8]]) -> [u8; HASH] {
-    let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
+/// Hash of the values of a vector. It tells whether a program wrote another one since, and no more: so it is a quick one
+/// (XXH3, 128 bits).
+pub(super) fn hash_vector<'v>(values: impl Iterator<Item = ValueRef<'v>>) -> [u8; HASH] {
+    let mut hash = Xxh3::new();
+    values.for_each(|value| feed(value, &mut |bytes| hash.update(bytes)));
+    hash.digest128().to_le_bytes()
+}
+
+pub(super) fn short_hash(bytes: &[u8]) -> [u8; HASH] {
     let mut short = [0; HASH];
-    short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    short.iter_mut().zip(Sha256::digest(bytes)).for_each(|(to, from)| *to = from);
     short
 }
 
-fn put(buffer: &mut Vec<u8>, value: ValueRef<'_>) {
-    let mut bytes = |kind: u8, bytes: &[u8]| {
-        buffer.push(kind);
-        buffer.extend((bytes.len() as u64).to_le_bytes());
-        buffer.extend(bytes);
+/// Appends a value, preceded by its type and length.
+pub(super) fn put(buffer: &mut Vec<u8>, value: ValueRef<'_>) {
+    feed(value, &mut |bytes| buffer.extend(bytes));
+}
+
+fn feed(value: ValueRef<'_>, to: &mut dyn FnMut(&[u8])) {
+    let mut give = |kind: u8, bytes: &[u8]| {
+        to(&[kind]);
+        to(&(bytes.len() as u64).to_le_bytes());
+        to(bytes);
     };
     match value {
-        ValueRef::Null => buffer.push(b'n'),
-        ValueRef::Integer(n) => bytes(b'i', &n.to_le_bytes()),
-        ValueRef::Real(x) => bytes(b'f', &x.to_le_bytes()),
-        ValueRef::Text(text) => bytes(b't', text),
-        ValueRef::Blob(blob) => bytes(b'b', blob),
+        ValueRef::Null => to(b"n"),
+        ValueRef::Integer(n) => give(b'i', &n.to_le_bytes()),
+        ValueRef::Real(x) => give(b'f', &x.to_le_bytes()),
+        ValueRef::Text(text) => give(b't', text),
+        ValueRef::Blob(blob) => give(b'b', blob),
     }
 }

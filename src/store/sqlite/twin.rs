@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::entry::Entry;
 use super::find::Found;
-use super::holder::{Cursor, Holder, Send};
+use super::holder::{Cursor, Holder, Send, Sides};
 use super::sink::Sink;
 use super::table::Table;
 use super::vec0::Vec0;
@@ -77,14 +77,15 @@ impl Holder for Twin {
 
     fn transform(
         &self,
-        connection: &Connection,
+        sides: Sides<'_>,
         entry: &Entry,
         dimension: usize,
         send: &Send<'_>,
         sink: &mut Sink<'_, '_>,
         context: &Context<'_>,
     ) -> Result<()> {
-        Table.transform(connection, entry, dimension, send, sink, context)?;
+        let connection = sides.target;
+        Table.transform(sides, entry, dimension, send, sink, context)?;
         let doing = "read the rewritten vectors";
         let sql =
             format!("SELECT {} FROM main.{} WHERE rowid = ?1", quoted(&entry.vector), entry.table_name());
@@ -96,7 +97,8 @@ impl Holder for Twin {
                 Error::new(Kind::Damaged, found).hint("delete it there, or add the row that it belongs to")
             })
         };
-        self.repeats.refill(connection, &self.entry, dimension, sink.rows, &mut vector, context)
+        let repeated = Entry { dimension: entry.dimension, ..self.entry.clone() };
+        self.repeats.refill(connection, &repeated, dimension, sink.rows, &mut vector, context)
     }
 
     fn restore(&self, connection: &Connection, entry: &Entry, changed: bool) -> Result<()> {

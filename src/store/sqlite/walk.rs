@@ -4,8 +4,8 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::entry::{Entry, list};
+use super::rows::identifier;
 use super::sink::Contents;
-use super::table::identifier;
 use crate::error::Result;
 use crate::store::sql::Doing;
 

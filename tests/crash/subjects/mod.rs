@@ -85,12 +85,12 @@ impl Subject {
     }
 
     /// The step that makes the change of the database visible for good: SQLite removes its journal, or has written
-    /// its write-ahead log to the disk.
+    /// its write-ahead log to the disk, or another file takes its place.
     pub fn commit(&self, steps: &[Step]) -> Option<usize> {
         let ends = |s: &&Step| match s.path.strip_prefix(self.file) {
             Some("-journal") => s.call == "unlink",
             Some("-wal") => s.call == "fsync",
-            _ => false,
+            _ => s.call == "rename" && s.path.ends_with(&format!(" -> {}", self.file)),
         };
         steps.iter().rfind(ends).map(|s| s.number)
     }

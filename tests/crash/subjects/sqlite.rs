@@ -18,7 +18,7 @@ const PLAIN: Form = Form {
     name: "plain table",
     page: "crash-matrix-sqlite",
     suffix: "",
-    options: &[],
+    options: &["--backup", "rows"],
     turns_to_wal: true,
     is_sampled: true,
     sample,
@@ -32,8 +32,8 @@ pub const SUBJECT: Subject = Subject {
     state: "store.db.embedport",
     forms: &[
         PLAIN,
-        Form { name: WAL, turns_to_wal: false, sample: sparsely, ..PLAIN },
-        Form { name: WHOLE, options: &["--backup", "full"], sample: sparsely, ..PLAIN },
+        Form { name: WAL, options: WHOLE, turns_to_wal: false, sample: sparsely, ..PLAIN },
+        Form { name: "plain table, exchanged", options: WHOLE, turns_to_wal: false, ..PLAIN },
     ],
     make,
     // Any Python: what is asked is the SQLite that came with it.
@@ -59,8 +59,8 @@ with the table of embedport of the state after, one without it, one with a damag
     },
 };
 
-const WAL: &str = "plain table with a write-ahead log";
-const WHOLE: &str = "plain table, copied whole before";
+const WAL: &str = "plain table with a write-ahead log, copied whole before";
+const WHOLE: &[&str] = &["--backup", "full"];
 
 fn sample(name: &str, step: &Step, how: Stop, last: usize) -> bool {
     let n = step.number;

@@ -20,7 +20,7 @@ pub const SUBJECT: Subject = Subject {
         name: "vec0 table",
         page: "crash-matrix-sqlite-vec",
         suffix: "",
-        options: &[],
+        options: &["--backup", "rows"],
         turns_to_wal: true,
         is_sampled: true,
         sample,

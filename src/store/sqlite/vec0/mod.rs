@@ -35,7 +35,7 @@ use self::shadow::{Chunk, damaged};
 use self::values::Values;
 use super::encoding::Encoding;
 use super::entry::Entry;
-use super::holder::{Cursor, Holder, Send};
+use super::holder::{Cursor, Holder, Send, Sides};
 use super::sink::{Contents, Sink};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -187,14 +187,14 @@ impl Holder for Vec0 {
 
     fn transform(
         &self,
-        connection: &Connection,
+        sides: Sides<'_>,
         entry: &Entry,
         dimension: usize,
         send: &Send<'_>,
         sink: &mut Sink<'_, '_>,
         context: &Context<'_>,
     ) -> Result<()> {
-        rewrite::run(self, connection, entry, dimension, send, sink, context)
+        rewrite::run(self, sides.target, entry, dimension, send, sink, context)
     }
 
     fn restore(&self, connection: &Connection, entry: &Entry, changed: bool) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::store::sql::rows_file::quoted;
 use crate::store::sqlite::entry::Entry;
 use crate::store::sqlite::holder::Send;
 use crate::store::sqlite::pipeline::{self, Ends};
-use crate::store::sqlite::sink::{Contents, HASH, Sink, hash_values};
+use crate::store::sqlite::sink::{Contents, HASH, Sink, hash_vector};
 
 /// One chunk on its way.
 struct Piece {
@@ -159,7 +159,7 @@ impl Ends for Rewriting<'_, '_, '_> {
             let contents = contents.ok().and_then(|at| self.contents.get(at));
             let (_, contents) =
                 contents.ok_or_else(|| damaged(self.declaration, "a row came out of nowhere"))?;
-            self.sink.note(&[ValueRef::from(key)], contents, hash)?;
+            self.sink.note(std::slice::from_ref(key), contents, hash)?;
         }
         if self.update.execute(params![done.blob, done.chunk.id]).doing("write vectors")? != 1 {
             return Err(damaged(self.declaration, &format!("chunk {} is gone", done.chunk.id)));
@@ -228,7 +228,7 @@ fn work(
                     "a new vector has a component that is not a finite number",
                 ));
             }
-            hashes.push(hash_values(&[ValueRef::Blob(&bytes)]));
+            hashes.push(hash_vector(std::iter::once(ValueRef::Blob(&bytes))));
             if let Some(place) = made.get_mut(slot * target..(slot + 1) * target) {
                 place.copy_from_slice(&bytes);
             }

@@ -87,7 +87,7 @@ fn round_trips(connection: &Connection, name: &str, dimensions: &[usize]) {
 
 /// What was noted is what a reader through the extension finds.
 fn check_noted(connection: &Connection, name: &str, saved: &Saved) {
-    use crate::store::sqlite::sink::hash_values;
+    use crate::store::sqlite::sink::hash_vector;
     let (entry, _) = found(connection, name);
     let columns = [entry.key.clone(), vec![entry.vector.clone()], entry.others.clone()].concat();
     let list = crate::store::sqlite::entry::list;
@@ -113,7 +113,10 @@ fn check_noted(connection: &Connection, name: &str, saved: &Saved) {
             row.get_ref(at).unwrap().as_str().ok().map(str::to_owned)
         });
         texts.extend(text.map(|text| (id.clone(), text)));
-        assert_eq!(noted, (contents.record(&id, None, &values), hash_values(&[row.get_ref(1).unwrap()])));
+        assert_eq!(
+            noted,
+            (contents.record(&id, None, &values), hash_vector(std::iter::once(row.get_ref(1).unwrap())))
+        );
         count += 1;
     }
     assert_eq!(contents.finish(), saved.digest);

@@ -1,0 +1,114 @@
+//! What a file is beside its bytes: owner, permissions, names, attributes; and what another has to be like to take its
+//! place unnoticed.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::path::Path;
+
+use super::holders;
+
+/// Why no other file can take the place of the one at `path` without somebody noticing, in words; none: one can.
+pub fn cannot_be_repeated(path: &Path) -> Option<String> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = match std::fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_file() => metadata,
+            Ok(_) => return Some("it is a link".into()),
+            Err(e) => return Some(format!("it cannot be looked at ({e})")),
+        };
+        if metadata.nlink() != 1 {
+            return Some("it has several names (hard links)".into());
+        }
+        if let Some(kind) = holders::shared(path) {
+            return Some(format!("it lies on {kind}"));
+        }
+        let mut names = Vec::with_capacity(4096);
+        match rustix::fs::listxattr(path, rustix::buffer::spare_capacity(&mut names)) {
+            Err(rustix::io::Errno::NOTSUP) => None,
+            // A label of SELinux is given to every new file by its folder.
+            Ok(_) if names.split(|byte| *byte == 0).all(|n| n.is_empty() || n == b"security.selinux") => None,
+            _ => Some("it has extended attributes or an access control list".into()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        Some("who else uses it cannot be seen on this system".into())
+    }
+}
+
+/// A new file that only its owner can read.
+///
+/// # Errors
+/// Also if there is one at `path`.
+pub fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Gives `other` the owner and the permissions of `file`; whether it worked.
+pub fn repeat(file: &File, other: &File) -> bool {
+    let done = || -> std::io::Result<()> {
+        let metadata = file.metadata()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let made = other.metadata()?;
+            if (made.uid(), made.gid()) != (metadata.uid(), metadata.gid()) {
+                std::os::unix::fs::fchown(other, Some(metadata.uid()), Some(metadata.gid()))?;
+            }
+        }
+        other.set_permissions(metadata.permissions())
+    };
+    done().is_ok()
+}
+
+/// When a file's contents last changed: seconds, nanoseconds.
+pub fn modified(metadata: &Metadata) -> (i64, i64) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.mtime(), metadata.mtime_nsec())
+    }
+    #[cfg(not(unix))]
+    {
+        let since = metadata.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        since.map_or((0, 0), |since| (since.as_secs().cast_signed(), i64::from(since.subsec_nanos())))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_no_copy_could_be_is_said() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a"), "a").expect("write");
+        assert_eq!(cannot_be_repeated(&path("a")), None);
+        std::os::unix::fs::symlink(path("a"), path("b")).expect("link");
+        std::fs::hard_link(path("a"), path("c")).expect("link");
+        for (name, why) in [("a", "several names"), ("b", "is a link"), ("d", "cannot be looked at")] {
+            assert!(cannot_be_repeated(&path(name)).is_some_and(|found| found.contains(why)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_copy_gets_the_permissions_and_was_private_before() {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::write(folder.path().join("a"), "a").expect("write");
+        let file = File::open(folder.path().join("a")).expect("open");
+        file.set_permissions(std::fs::Permissions::from_mode(0o640)).expect("set");
+        let other = private(&folder.path().join("b")).expect("made");
+        let mode = || other.metadata().expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        assert!(repeat(&file, &other));
+        assert_eq!(mode(), 0o640);
+        assert!(private(&folder.path().join("b")).is_err(), "it is there already");
+    }
+}

@@ -1,0 +1,197 @@
+//! The way back: by the file that an exchange kept, or by saved rows.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use tempfile::TempPath;
+
+use super::back::{self, ROWS, WRITTEN};
+use super::details::{self, Details};
+use super::find::Found;
+use super::holder::Sides;
+use super::sink::{Contents, Sink};
+use super::unstamped::Unstamped;
+use super::{Reader, SqliteStore, access, exchange, stamp};
+use crate::context::{Cancel, Context, Silent};
+use crate::error::{Error, Kind, Result};
+use crate::platform::files;
+use crate::store::sql::rows_file::{self, Writer};
+use crate::store::sql::{self, Doing};
+use crate::store::{Backup, BackupFile, Batch, Changes, Since, VectorStore};
+
+/// Components of the vectors that a rewrite left, if they are its.
+fn dimension_of(connection: &Connection, details: &Details) -> Result<Option<usize>> {
+    if details.unstamped.is_some() {
+        return Ok(details.unstamped);
+    }
+    Ok(stamp::of(connection, &details.collection)?.map(|stamp| stamp.space.dimension))
+}
+
+impl SqliteStore {
+    /// Where a file of a backup lies.
+    fn place(&self, file: &BackupFile) -> Result<PathBuf> {
+        details::inside(&file.path)?;
+        Ok(self.base().join(&file.path))
+    }
+
+    fn check_files(&self, backup: &Backup) -> Result<()> {
+        backup.files.par_iter().try_for_each(|file| file.check(&self.place(file)?))
+    }
+
+    /// Where an exchange keeps the file of before.
+    fn kept(&self, details: &Details) -> PathBuf {
+        details.backup(&self.base()).join(self.database.file_name().unwrap_or_default())
+    }
+
+    /// Whether the vectors of `collection` are those that `migration` left.
+    pub(super) fn is_of(&self, connection: &Connection, collection: &str, migration: &str) -> Result<bool> {
+        if let Some(stamp) = stamp::of(connection, collection)? {
+            return Ok(stamp.migration == migration);
+        }
+        details::inside(Path::new(migration))?;
+        let note = Unstamped::of(collection, &self.state_folder().join(migration))?;
+        note.map_or(Ok(false), |note| note.holds(connection))
+    }
+
+    pub(super) fn missing(&self, backup: &Backup) -> Result<Vec<PathBuf>> {
+        let mut missing = Vec::new();
+        for file in &backup.files {
+            if !file.lies_at(&self.place(file)?) {
+                missing.push(file.path.clone());
+            }
+        }
+        Ok(missing)
+    }
+
+    pub(super) fn changes(&self, backup: &Backup) -> Result<Changes> {
+        let details = Details::parse(&backup.details)?;
+        if details.exchanged {
+            let wrap = |cause| Error::io("read", &self.database, cause);
+            let file = File::open(&self.database).map_err(wrap)?;
+            if exchange::is_as_left(&file, &self.base(), &details)? {
+                return Ok(Changes::default());
+            }
+        }
+        let connection = sql::open(&self.database, false)?;
+        back::attach(&connection)?;
+        connection.execute_batch("BEGIN").doing("begin to read")?;
+        let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
+        back::changes(&connection, &found.entry, &details.backup(&self.base()).join(WRITTEN))
+    }
+
+    /// What the backup holds, to be read.
+    pub(super) fn saved(&self, backup: &Backup) -> Result<Reader> {
+        let details = Details::parse(&backup.details)?;
+        self.check_files(backup)?;
+        let now = self.formed(&self.read()?, &details.collection, Some(backup.dimension))?;
+        let then = now.entry.with_dimension(backup.dimension);
+        let (connection, entry) = match details.exchanged {
+            true => (sql::open(&self.kept(&details), true)?, then),
+            false => {
+                let connection = Connection::open("").doing("make room for the saved rows")?;
+                let rows = details.backup(&self.base()).join(ROWS);
+                rows_file::load(&connection, "main", &rows, |_| true)?;
+                let entry = now.holder.saved(&connection, &then)?;
+                (connection, entry)
+            }
+        };
+        Ok(Reader::new(connection, Found { entry, ..now }))
+    }
+
+    pub(super) fn back(&self, backup: &Backup, since: Since) -> Result<()> {
+        let details = Details::parse(&backup.details)?;
+        let base = self.base();
+        // Dropped after the connection: closing it would let go of the lock.
+        let file = File::open(&self.database).map_err(|e| Error::io("read", &self.database, e))?;
+        let connection = self.lock(true, details.fire_triggers)?;
+        if !self.is_of(&connection, &details.collection, &details.migration)? {
+            let stamp = stamp::of(&connection, &details.collection)?.map(|stamp| stamp.migration);
+            if stamp == details.before.as_ref().map(|before| before.migration.clone()) {
+                return Ok(()); // done before and cut short
+            }
+            return Err(Error::new(
+                Kind::Refused,
+                format!("the vectors of `{}` are not those of this migration", details.collection),
+            )
+            .hint("a later migration has to be rolled back first"));
+        }
+        self.check_files(backup)?;
+        let exchange = details.exchanged
+            && exchange::is_as_left(&file, &base, &details)?
+            // This connection, and the file that was opened above.
+            && exchange::obstacle(&self.database, &connection, 2)?.is_none();
+        if exchange {
+            return exchange::back(&self.database, &self.kept(&details));
+        }
+        let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
+        let Changes { added, removed, updated } =
+            back::changes(&connection, &found.entry, &details.backup(&base).join(WRITTEN))?;
+        let changed = added + removed + updated > 0;
+        if changed && since == Since::Refuse {
+            return Err(Error::new(
+                Kind::Refused,
+                format!(
+                    "collection `{}` changed since the migration: {added} records added, {removed} removed, {updated} updated",
+                    found.entry.name
+                ),
+            )
+            .hint("tell it to drop those changes, or save them first"));
+        }
+        if changed {
+            // Rows are taken out and put in as a program would: what its triggers keep in step stays so.
+            connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true)
+                .doing("set up the tables")?;
+        }
+        match details.exchanged {
+            true => {
+                let folder = base.join(&details.folder);
+                let rows = rows_of(&self.kept(&details), &folder, &found, backup.dimension)?;
+                rows_file::load(&connection, "kept", &rows, |_| true)?;
+                drop(rows);
+                files::sync_folder(&folder)?;
+            }
+            false => rows_file::load(&connection, "kept", &details.backup(&base).join(ROWS), |_| true)?,
+        }
+        found.holder.restore(&connection, &found.entry, changed)?;
+        match &details.before {
+            Some(before) => stamp::write(&connection, &before.stamp(&details.collection)?)?,
+            None => stamp::remove(&connection, &details.collection)?,
+        }
+        sql::commit(&connection)
+    }
+}
+
+/// What a rewrite inside the file would have saved of `kept`, the file of before, as a temporary file in `folder`: rows
+/// can be put back one by one where more than the collection has changed since.
+fn rows_of(kept: &Path, folder: &Path, found: &Found, dimension: usize) -> Result<TempPath> {
+    let wrap = |cause| Error::io("write", folder, cause);
+    let scratch = files::temporary_in(folder).map_err(wrap)?.into_temp_path();
+    std::fs::copy(kept, &scratch).map_err(wrap)?;
+    let connection = sql::open(&scratch, false)?;
+    access::alone(&connection, false)?;
+    connection.execute_batch("BEGIN IMMEDIATE").doing("begin to write")?;
+    let mut rows = files::temporary_in(folder).map_err(wrap)?;
+    let mut ignore = |_: &str, _: &str| {};
+    let (mut nowhere, mut out) = (std::io::sink(), std::io::BufWriter::new(rows.as_file_mut()));
+    let (mut writer, mut written) = (Writer::new(&mut out)?, Writer::new(&mut nowhere)?);
+    let mut sink = Sink { rows: &mut writer, written: &mut written, contents: Contents::new(&mut ignore) };
+    let calm = Context {
+        seed: 0,
+        progress: &Silent,
+        cancel: &Cancel::new(),
+        now: &|| jiff::Timestamp::UNIX_EPOCH,
+        entropy: &|| [0; 16],
+    };
+    let entry = found.entry.with_dimension(dimension);
+    let sides = Sides { source: None, target: &connection };
+    let same = |batch: &Batch| Ok(batch.vectors.clone());
+    found.holder.transform(sides, &entry, dimension, &same, &mut sink, &calm)?;
+    writer.finish()?;
+    std::io::Write::flush(&mut out).map_err(wrap)?;
+    drop(out);
+    Ok(rows.into_temp_path())
+}

@@ -1,0 +1,146 @@
+//! Rewrites that leave no stamp in the file, because the user wants no table of embedport's there. What tells then whether the
+//! vectors are theirs are some of the rows, by the hashes that they were left with.
+
+use std::path::Path;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Entry, list};
+use super::put::by_key;
+use super::sink::hash_vector;
+use crate::error::{Error, Kind, Result};
+use crate::platform::files;
+use crate::store::sql::rows_file::{self, Stored, quoted};
+use crate::store::sql::{self, Doing};
+
+/// Name of the note, in the migration's own folder. It outlives the backup.
+const NAME: &str = "unstamped.json";
+/// Rows that are noted. As long as one of them holds what it was left with, the vectors are those of the rewrite.
+const ROWS: usize = 256;
+/// Largest note that is read.
+const MOST: u64 = 16 << 20;
+
+/// See the module.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Unstamped {
+    collection: String,
+    table: String,
+    key: Vec<String>,
+    vectors: Vec<String>,
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    key: Vec<Key>,
+    /// Hash of the vector, hexadecimal.
+    vector: String,
+}
+
+/// A value of SQLite.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Key {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl Unstamped {
+    /// Notes what `written`, the file of hashes, says of the first rows.
+    ///
+    /// # Errors
+    /// Where keys are no valid texts: nothing would find those rows again.
+    pub fn note(entry: &Entry, written: &Path, folder: &Path) -> Result<()> {
+        let rows = rows_file::head(written, ROWS)?.into_iter().map(|mut row| {
+            // Behind the key: hash of the contents, hash of the vector.
+            let vector = row.pop();
+            row.pop();
+            let key = row.into_iter().map(Key::of).collect::<Option<Vec<_>>>();
+            match (key, vector) {
+                (Some(key), Some(Stored::Value(Value::Blob(hash)))) => {
+                    Ok(Row { key, vector: files::hex(&hash) })
+                }
+                _ => Err(Error::new(Kind::Damaged, "a key is no valid text")),
+            }
+        });
+        let note = Unstamped {
+            collection: entry.id.clone(),
+            table: entry.table.clone(),
+            key: entry.key.clone(),
+            vectors: entry.vector_columns(),
+            rows: rows.collect::<Result<_>>()?,
+        };
+        let json = serde_json::to_vec(&note)
+            .map_err(|e| Error::new(Kind::Internal, "cannot write as JSON").because(e))?;
+        files::write(&folder.join(NAME), &json)
+    }
+
+    /// The note of the migration whose folder this is, if it left no stamp on this collection.
+    pub fn of(collection: &str, folder: &Path) -> Result<Option<Unstamped>> {
+        let path = folder.join(NAME);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let note: Unstamped = serde_json::from_slice(&files::read_at_most(&path, MOST)?).map_err(|e| {
+            Error::new(Kind::Damaged, format!("`{}` is no note of a rewrite", path.display())).because(e)
+        })?;
+        Ok(Some(note).filter(|note| note.collection == collection))
+    }
+
+    /// Whether the vectors are those of the rewrite.
+    pub fn holds(&self, connection: &Connection) -> Result<bool> {
+        let doing = "compare rows with what they were left with";
+        if self.key.is_empty() || self.vectors.is_empty() || !sql::has_table(connection, &self.table)? {
+            return Ok(false);
+        }
+        let sql = format!(
+            "SELECT {} FROM main.{} WHERE {}",
+            list(&self.vectors),
+            quoted(&self.table),
+            by_key(&self.key)
+        );
+        // A table that lost a column holds nothing of before.
+        let Ok(mut statement) = connection.prepare(&sql) else { return Ok(false) };
+        for row in self.rows.iter().filter(|row| row.key.len() == self.key.len()) {
+            let found = statement
+                .query_row(params_from_iter(row.key.iter().map(Key::value)), |found| {
+                    let values = (0..self.vectors.len()).map(|at| found.get_ref(at));
+                    Ok(hash_vector(values.collect::<rusqlite::Result<Vec<_>>>()?.into_iter()))
+                })
+                .optional()
+                .doing(doing)?;
+            if found.is_some_and(|hash| files::hex(&hash) == row.vector) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Key {
+    fn of(value: Stored) -> Option<Key> {
+        Some(match value {
+            Stored::Value(Value::Null) => Key::Null,
+            Stored::Value(Value::Integer(n)) => Key::Integer(n),
+            Stored::Value(Value::Real(x)) => Key::Real(x),
+            Stored::Value(Value::Text(text)) => Key::Text(text),
+            Stored::Value(Value::Blob(blob)) => Key::Blob(blob),
+            Stored::Text(bytes) => Key::Text(String::from_utf8(bytes).ok()?),
+        })
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Key::Null => Value::Null,
+            Key::Integer(n) => Value::Integer(*n),
+            Key::Real(x) => Value::Real(*x),
+            Key::Text(text) => Value::Text(text.clone()),
+            Key::Blob(blob) => Value::Blob(blob.clone()),
+        }
+    }
+}
