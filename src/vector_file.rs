@@ -85,9 +85,7 @@ impl NpyReader {
         self.file.read_exact(&mut bytes).map_err(|cause| Error::io("read", &self.path, cause))?;
         self.left -= count;
         let values: Vec<f32> = match self.element {
-            Element::F2 => {
-                bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()
-            }
+            Element::F2 => crate::platform::bytes::halves(&bytes),
             Element::F4 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         };
         Array2::from_shape_vec((count, self.dimension), values)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use half::f16;
-use ndarray::{Array1, Array2, ArrayD, Ix1, Ix2, IxDyn};
+use ndarray::{Array1, Array2, ArrayD, ArrayView2, Ix1, Ix2, IxDyn};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +12,7 @@ use super::header::{FORMAT, Header};
 use super::kind::KINDS;
 use super::{HeldOut, Projection, chain, file_texts, file_trust};
 use crate::error::{self, Error, Result};
-use crate::platform::files;
+use crate::platform::{bytes, files};
 
 /// Largest file that is read.
 pub const MOST_BYTES: u64 = 1 << 30;
@@ -202,9 +202,7 @@ fn read_tensor(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>> {
     let half = name.starts_with("held_out.") || [file_texts::WORDS, file_trust::REFERENCE].contains(&name);
     let values: Vec<f32> = match (view.dtype(), half) {
         (Dtype::F32, _) => data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        (Dtype::F16, true) => {
-            data.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()
-        }
+        (Dtype::F16, true) => bytes::halves(data),
         (other, _) => return Err(damaged(format!("tensor `{name}` has type {other:?}, F32 is wanted"))),
     };
     if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
@@ -262,8 +260,14 @@ pub(super) fn single<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
 
 /// Half precision, unless a value is too large for it.
 fn half(rows: &Array2<f32>) -> Option<Vec<u8>> {
-    let values: Vec<f16> = rows.iter().map(|&v| f16::from_f32(v)).collect();
-    values.iter().all(|v| v.is_finite()).then(|| values.iter().flat_map(|v| v.to_le_bytes()).collect())
+    let made = halves(rows.view());
+    let finite = |two: &[u8; 2]| f16::from_le_bytes(*two).is_finite();
+    made.as_chunks().0.iter().all(finite).then_some(made)
+}
+
+/// Half precision, row by row.
+pub(super) fn halves(rows: ArrayView2<'_, f32>) -> Vec<u8> {
+    bytes::of_halves(rows.as_standard_layout().as_slice().unwrap_or_default())
 }
 
 pub(super) fn damaged(message: impl Into<String>) -> Error {

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use half::f16;
 use ndarray::{ArrayD, Ix1, Ix2};
 use safetensors::tensor::Dtype;
 
 use super::affine::take;
 use super::assisted::Assisted;
-use super::file::{Stored, damaged, single};
+use super::file::{Stored, damaged, halves, single};
 use super::header::Header;
 use super::kind::{KINDS, Tensors};
 use super::words::Words;
@@ -26,8 +25,7 @@ const MAP: &str = "texts.map.";
 pub(super) fn store(assisted: &Assisted, stored: &mut Vec<Stored>) {
     let vectors = assisted.words().vectors();
     // Exact: the table holds what half precision holds.
-    let bytes = vectors.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
-    stored.push((WORDS.into(), Dtype::F16, vectors.shape().to_vec(), bytes));
+    stored.push((WORDS.into(), Dtype::F16, vectors.shape().to_vec(), halves(vectors)));
     stored.push((LENGTH.into(), Dtype::F32, vec![1], assisted.length().to_le_bytes().to_vec()));
     for (name, tensor) in assisted.kind().tensors() {
         stored.push((format!("{MAP}{name}"), Dtype::F32, tensor.shape().to_vec(), single(tensor.iter())));

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use half::f16;
 use ndarray::{ArrayD, Ix1, Ix2};
 use safetensors::tensor::Dtype;
 
 use super::affine::take;
-use super::file::{Stored, damaged, single};
+use super::file::{Stored, damaged, halves, single};
 use super::fit::crossed::MOST_ROWS;
 use super::header::Header;
 use super::trust::Trust;
@@ -22,8 +21,12 @@ const ALL: [&str; 3] = [REFERENCE, COSINES, WEIGHTS];
 /// Adds the tensors of `trust` to those that are stored.
 pub(super) fn store(trust: &Trust, stored: &mut Vec<Stored>) {
     // Exact: the rows are what half precision holds.
-    let bytes = trust.reference.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
-    stored.push((REFERENCE.into(), Dtype::F16, trust.reference.shape().to_vec(), bytes));
+    stored.push((
+        REFERENCE.into(),
+        Dtype::F16,
+        trust.reference.shape().to_vec(),
+        halves(trust.reference.view()),
+    ));
     stored.push((COSINES.into(), Dtype::F32, vec![trust.cosines.len()], single(trust.cosines.iter())));
     stored.push((WEIGHTS.into(), Dtype::F32, vec![trust.weights.len()], single(trust.weights.iter())));
 }

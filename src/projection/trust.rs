@@ -4,7 +4,6 @@
 //! were predicted well and where something known lies close by. Whether a record should be embedded again is another
 //! question: where records crowd, small errors change who is near whom, and a record there is among the nearest of many.
 
-use half::f16;
 use ndarray::{Array1, Array2, ArrayView2, Axis, array, s};
 
 use super::Projection;
@@ -49,7 +48,7 @@ impl Trust {
         if n <= K {
             return Ok(None);
         }
-        let reference = matrix::normalised(crossed.pairs.target().view()).mapv(|v| f16::from_f32(v).to_f32());
+        let reference = matrix::in_halves(matrix::normalised(crossed.pairs.target().view()).view())?;
         let predicted = matrix::normalised(crossed.predicted.view());
         let cosines = (&predicted * &reference).sum_axis(Axis(1));
         let features = features(predicted.view(), reference.view(), &cosines, true)?;

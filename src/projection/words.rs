@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 
-use half::f16;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis, s};
 
@@ -47,7 +46,7 @@ impl Words {
             let found = format!("{} words and word vectors of {:?} do not fit", words.len(), vectors.dim());
             return Err(Error::new(Kind::Mismatch, found));
         }
-        let vectors = vectors.mapv(|v| f16::from_f32(v).to_f32());
+        let vectors = matrix::in_halves(vectors.view())?;
         let places: HashMap<String, u16> =
             (0..=u16::MAX).zip(&words).map(|(at, word)| (word.clone(), at)).collect();
         if places.len() != words.len() || words.is_empty() || matrix::not_finite(vectors.view()).is_some() {

@@ -19,19 +19,6 @@ use crate::store::sql::rows_file::quoted;
 
 /// Values of a column that are looked at before it counts as one with vectors.
 const SAMPLE: usize = 24;
-/// Names of columns with texts, the likeliest first.
-const TEXTS: [&str; 10] = [
-    "document",
-    "text",
-    "content",
-    "contents",
-    "page_content",
-    "body",
-    "chunk",
-    "chunk_text",
-    "passage",
-    "sentence",
-];
 
 const PICKLES: &str = "its vectors are Python pickles, which can hold programs: write them as numpy bytes \
                        (`array.astype('<f4').tobytes()`) first";
@@ -207,7 +194,6 @@ impl Candidate<'_> {
     fn text(&self) -> Option<String> {
         let free = |c: &&columns::Column| c.key == 0 && c.name != self.name;
         let columns: Vec<&columns::Column> = self.table.columns.iter().filter(free).collect();
-        let named = TEXTS.iter().find_map(|text| columns.iter().find(|c| c.name.eq_ignore_ascii_case(text)));
-        named.map(|column| column.name.clone())
+        columns::likely_text(&columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>())
     }
 }

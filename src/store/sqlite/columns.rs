@@ -5,6 +5,28 @@ use rusqlite::Connection;
 use crate::error::Result;
 use crate::store::sql::Doing;
 
+/// Names of columns with texts, the likeliest first.
+const TEXTS: [&str; 10] = [
+    "document",
+    "text",
+    "content",
+    "contents",
+    "page_content",
+    "body",
+    "chunk",
+    "chunk_text",
+    "passage",
+    "sentence",
+];
+
+/// Which of these columns holds the texts, by its name.
+pub(super) fn likely_text(names: &[&str]) -> Option<String> {
+    TEXTS
+        .iter()
+        .find_map(|text| names.iter().find(|name| name.eq_ignore_ascii_case(text)))
+        .map(|name| (*name).to_owned())
+}
+
 /// A table that holds rows of its own.
 #[derive(Clone, Debug)]
 pub(super) struct TableInfo {

@@ -7,22 +7,9 @@ use super::{Vec0, shadow};
 use crate::error::Result;
 use crate::store::Metric;
 use crate::store::sql::Doing;
+use crate::store::sqlite::columns::likely_text;
 use crate::store::sqlite::encoding::Encoding;
 use crate::store::sqlite::entry::{Entry, collection_id};
-
-/// Names that columns with a record's text have, the likeliest first.
-const TEXTS: [&str; 10] = [
-    "text",
-    "contents",
-    "content",
-    "document",
-    "page_content",
-    "chunk",
-    "chunk_text",
-    "body",
-    "passage",
-    "sentence",
-];
 
 /// Every vector column of every vec0 table, in the order of their names.
 pub(in crate::store::sqlite) fn entries(connection: &Connection) -> Result<Vec<(Entry, Vec0)>> {
@@ -114,15 +101,10 @@ fn others(declaration: &Declaration) -> Vec<String> {
 }
 
 fn text_column(declaration: &Declaration) -> Option<String> {
-    let texts = || {
-        declaration.columns.iter().filter(|column| {
-            matches!(column.holds, Holds::Auxiliary(_, true) | Holds::Metadata(_, Metadata::Text))
-        })
-    };
-    TEXTS
-        .iter()
-        .find_map(|name| texts().find(|column| column.name.eq_ignore_ascii_case(name)))
-        .map(|c| c.name.clone())
+    let texts = declaration.columns.iter().filter(|column| {
+        matches!(column.holds, Holds::Auxiliary(_, true) | Holds::Metadata(_, Metadata::Text))
+    });
+    likely_text(&texts.map(|column| column.name.as_str()).collect::<Vec<_>>())
 }
 
 /// Triggers on the shadow tables.

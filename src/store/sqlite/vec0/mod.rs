@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod back_tests;
+mod chunks;
 mod column;
 mod declaration;
 #[cfg(test)]

@@ -1,19 +1,17 @@
 //! The rewrite of one vector column, chunk by chunk: SQLite reads and writes while other threads work on what was read.
 
+use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Statement, params};
 
 use super::Vec0;
+use super::chunks::{self, VectorChunks};
 use super::declaration::Declaration;
-use super::shadow::{self, Chunk, chunk_blob, damaged};
+use super::shadow::{self, Chunk, damaged};
 use super::values::{self, Values};
-use super::{kept, schema};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::store::Batch;
 use crate::store::rewriting::expect_shape;
-use crate::store::sql::Doing;
-use crate::store::sql::rows_file::quoted;
 use crate::store::sqlite::entry::Entry;
 use crate::store::sqlite::holder::Send;
 use crate::store::sqlite::pipeline::{self, Ends};
@@ -38,11 +36,8 @@ struct Done {
 struct Rewriting<'a, 's, 'o> {
     connection: &'a Connection,
     declaration: &'a Declaration,
-    table: String,
-    /// Bytes of a chunk's blob before.
-    length: usize,
+    vectors: VectorChunks<'a>,
     from: Option<i64>,
-    update: Statement<'a>,
     /// Row numbers in ascending order, and what each row holds beside its vectors.
     contents: Vec<(i64, [u8; HASH])>,
     chunks: u64,
@@ -62,41 +57,27 @@ pub(super) fn run(
     context: &Context<'_>,
 ) -> Result<()> {
     let declaration = holder.as_declared(connection)?;
-    let table = shadow::vector_chunks(holder.number);
-    kept::save_declaration(connection, &declaration, sink.rows)?;
-    for suffix in shadow::present(connection, &declaration)?.iter().filter(|suffix| **suffix != table) {
-        context.check()?;
-        kept::save(connection, &declaration, suffix, sink.rows)?;
-    }
-    let contents = contents(connection, &declaration, entry, &mut sink.contents, &|| context.check())?;
-    sink.rows.table(&table, &["_rowid_", "rowid", "vectors"].map(str::to_owned))?;
-    let update =
-        format!("UPDATE {} SET vectors = ?1 WHERE _rowid_ = ?2", shadow::place(&declaration, &table));
-    let source = holder.bytes(entry)?;
+    let check = || context.check();
+    let vectors = VectorChunks::begin(holder, connection, &declaration, entry, sink.rows, &check)?;
+    let contents = contents(connection, &declaration, entry, &mut sink.contents, &check)?;
     let mut rewriting = Rewriting {
         connection,
         declaration: &declaration,
-        table,
-        length: source * declaration.chunk_size,
+        vectors,
         from: Some(i64::MIN),
-        update: connection.prepare(&update).doing("prepare the rewrite")?,
         contents,
         chunks: 0,
         rows: 0,
         sink,
         context,
     };
-    let target = holder.element.bytes(dimension);
+    let (source, target) = (holder.bytes(entry)?, holder.element.bytes(dimension));
     let work = |piece: Piece| work(holder, &declaration, piece, (source, target), dimension, send);
     pipeline::run(&mut rewriting, &work)?;
     rewriting.check()?;
     drop(rewriting);
     sink.rows.end_table()?;
-    let sql = declaration.with_dimension(&entry.vector, dimension)?;
-    if sql != declaration.sql() {
-        schema::declare(connection, &declaration.table, &sql)?;
-    }
-    is_read_as(connection, entry, target)
+    chunks::declare(connection, &declaration, entry, dimension, target)
 }
 
 /// Shows all rows to `contents` in the order of their keys; returns their hashes in that of their numbers.
@@ -145,9 +126,7 @@ impl Ends for Rewriting<'_, '_, '_> {
             ids.push(id);
             keys.push(key);
         }
-        let blob =
-            chunk_blob(self.connection, self.declaration, (&self.table, "vectors"), chunk.id, self.length)?;
-        self.save(chunk.id, &blob)?;
+        let blob = self.vectors.take(chunk.id, self.sink.rows)?;
         self.chunks += 1;
         self.rows += chunk.rows.len();
         Ok(Some(Piece { chunk, ids, keys, blob }))
@@ -161,33 +140,17 @@ impl Ends for Rewriting<'_, '_, '_> {
                 contents.ok_or_else(|| damaged(self.declaration, "a row came out of nowhere"))?;
             self.sink.note(std::slice::from_ref(key), contents, hash)?;
         }
-        if self.update.execute(params![done.blob, done.chunk.id]).doing("write vectors")? != 1 {
-            return Err(damaged(self.declaration, &format!("chunk {} is gone", done.chunk.id)));
-        }
+        self.vectors.put(done.chunk.id, &done.blob)?;
         self.context.progress.advance(done.keys.len() as u64);
         Ok(())
     }
 }
 
 impl Rewriting<'_, '_, '_> {
-    fn save(&mut self, chunk: i64, blob: &[u8]) -> Result<()> {
-        let doing = "save rows for the way back";
-        let sql =
-            format!("SELECT rowid FROM {} WHERE _rowid_ = ?1", shadow::place(self.declaration, &self.table));
-        let mut statement = self.connection.prepare_cached(&sql).doing(doing)?;
-        let rowid: Value = statement.query_row([chunk], |row| row.get(0)).doing(doing)?;
-        let rows = &mut *self.sink.rows;
-        rows.begin_row()?;
-        rows.value(ValueRef::Integer(chunk))?;
-        rows.value(ValueRef::from(&rowid))?;
-        rows.value(ValueRef::Blob(blob))
-    }
-
     /// No row and no chunk was left out.
     fn check(&self) -> Result<()> {
-        let sql = format!("SELECT count(*) FROM {}", shadow::place(self.declaration, &self.table));
-        let chunks: i64 = self.connection.query_row(&sql, [], |row| row.get(0)).doing("count the chunks")?;
-        if chunks.unsigned_abs() != self.chunks {
+        let chunks = self.vectors.count()?;
+        if chunks != self.chunks {
             let found = format!("{chunks} chunks have vectors, {} have rows", self.chunks);
             return Err(damaged(self.declaration, &found));
         }
@@ -235,19 +198,4 @@ fn work(
         }
     }
     Ok(Done { chunk, keys, blob: made, hashes })
-}
-
-/// Asks the extension itself, which has read the declaration again for it.
-pub(super) fn is_read_as(connection: &Connection, entry: &Entry, bytes: usize) -> Result<()> {
-    let doing = "read the rewritten table through sqlite-vec";
-    let sql = format!("SELECT length({}) FROM main.{} LIMIT 1", quoted(&entry.vector), entry.table_name());
-    let mut statement = connection.prepare(&sql).doing(doing)?;
-    let mut rows = statement.query([]).doing(doing)?;
-    match rows.next().doing(doing)?.map(|row| row.get::<_, i64>(0)).transpose().doing(doing)? {
-        Some(found) if usize::try_from(found) != Ok(bytes) => Err(Error::new(
-            Kind::Internal,
-            format!("sqlite-vec reads vectors of {found} bytes from the rewritten table, wanted {bytes}"),
-        )),
-        _ => Ok(()),
-    }
 }
