@@ -76,22 +76,33 @@ fn a_migration_without_a_stamp_is_known_by_its_vectors_and_goes_back() {
         let target = target(store.as_ref(), "m1", dimension, backup);
         let done = rewrite_as(store.as_mut(), &found, &target, 1e-6);
         assert!(!has_stamps(folder.path()));
-        // Another opener knows as well, without being told anything.
+        // Another opener knows as well, by what lies beside the file.
         let mut other = open(folder.path(), "");
         let now = other.collection(&found.id, None).expect("there");
-        assert_eq!((now.dimension, now.stamped.is_none(), now.migration), (Some(dimension), true, None));
+        let known = now.stamped.map(|space| space.model);
+        assert_eq!((now.dimension, known.as_deref()), (Some(dimension), Some("test/target")));
+        assert_eq!(now.migration.as_deref(), Some("m1"));
         assert!(other.is_current(&found.id, "m1").expect("known"));
         assert!(!other.is_current(&found.id, "m0").expect("known"));
         // Some rows may be written again, and the backup may go.
         let connection = Connection::open(subjects::file(folder.path())).expect("open");
         let copied = "UPDATE docs SET embedding = (SELECT embedding FROM docs WHERE id = 150) WHERE id < 100";
         connection.execute_batch(copied).expect("written");
+        connection.execute_batch("ALTER TABLE docs ADD COLUMN mine DEFAULT 'kept'").expect("added");
         drop(connection);
         assert!(other.is_current(&found.id, "m1").expect("known"));
         assert_eq!(other.changes_since(&done.backup).expect("known").updated, 99);
         other.restore(&done.backup, Since::Drop).expect("restored");
         assert!(!other.is_current(&found.id, "m1").expect("known"));
-        assert!(subjects::rows(&subjects::file(folder.path())) == before);
+        let connection = Connection::open(subjects::file(folder.path())).expect("open");
+        let kept: i64 = connection
+            .query_row("SELECT count(*) FROM docs WHERE mine = 'kept'", [], |row| row.get(0))
+            .expect("counted");
+        assert_eq!(kept, 200, "a column that came since is nobody's but its owner's");
+        connection.execute_batch("ALTER TABLE docs DROP COLUMN mine").expect("dropped");
+        drop(connection);
+        assert!(subjects::rows(&subjects::file(folder.path()))["table docs"] == before["table docs"]);
+        assert!(!has_stamps(folder.path()));
         other.restore(&done.backup, Since::Refuse).expect("restoring twice is restoring once");
         assert!(other.is_current(&found.id, "../m1").is_err(), "a name that leads elsewhere");
     }

@@ -155,7 +155,9 @@ pub(super) fn find(
     for (folder, journal) in Journal::load_all(&store.state_folder())? {
         let asked = id.as_ref().is_none_or(|id| journal.plan.collection_id == *id)
             && migration.is_none_or(|m| journal.migration == m);
-        if asked && store.is_current(&journal.plan.collection_id, &journal.migration)? {
+        // One that was taken back may look alike without a stamp: the same projection gives the same vectors.
+        let taken_back = journal.state() == State::RolledBack;
+        if asked && !taken_back && store.is_current(&journal.plan.collection_id, &journal.migration)? {
             current.push((folder, journal));
         } else if migration == Some(journal.migration.as_str()) {
             return Err(Error::new(

@@ -4,8 +4,6 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::path::Path;
 
-use super::holders;
-
 /// Why no other file can take the place of the one at `path` without somebody noticing, in words; none: one can.
 pub fn cannot_be_repeated(path: &Path) -> Option<String> {
     #[cfg(target_os = "linux")]
@@ -19,7 +17,7 @@ pub fn cannot_be_repeated(path: &Path) -> Option<String> {
         if metadata.nlink() != 1 {
             return Some("it has several names (hard links)".into());
         }
-        if let Some(kind) = holders::shared(path) {
+        if let Some(kind) = super::holders::shared(path) {
             return Some(format!("it lies on {kind}"));
         }
         let mut names = Vec::with_capacity(4096);
@@ -66,6 +64,39 @@ pub fn repeat(file: &File, other: &File) -> bool {
     done().is_ok()
 }
 
+/// What the system numbers a file by.
+pub fn number(metadata: &Metadata) -> u64 {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::MetadataExt::ino(metadata)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        0
+    }
+}
+
+/// Lets in to `folder` who may read `file`, and nobody else.
+pub fn only_readers_of(file: &Path, folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(file)?.permissions().mode();
+        let mut allowed = 0o700;
+        for bits in [0o050, 0o005] {
+            if mode & bits & 0o044 != 0 {
+                allowed |= bits;
+            }
+        }
+        let now = std::fs::metadata(folder)?.permissions().mode() & 0o777;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(now & allowed | 0o700))?;
+    }
+    #[cfg(not(unix))]
+    let _ = (file, folder);
+    Ok(())
+}
+
 /// When a file's contents last changed: seconds, nanoseconds.
 pub fn modified(metadata: &Metadata) -> (i64, i64) {
     #[cfg(unix)]
@@ -109,6 +140,11 @@ mod tests {
         assert_eq!(mode(), 0o600);
         assert!(repeat(&file, &other));
         assert_eq!(mode(), 0o640);
+        let inner = folder.path().join("inner");
+        std::fs::create_dir(&inner).expect("made");
+        std::fs::set_permissions(&inner, std::fs::Permissions::from_mode(0o755)).expect("set");
+        only_readers_of(&folder.path().join("a"), &inner).expect("set");
+        assert_eq!(std::fs::metadata(&inner).expect("there").permissions().mode() & 0o777, 0o750);
         assert!(private(&folder.path().join("b")).is_err(), "it is there already");
     }
 }

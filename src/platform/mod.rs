@@ -8,5 +8,6 @@ pub mod fault;
 pub mod files;
 pub mod holders;
 pub mod identity;
+pub mod lease;
 pub mod lock;
 pub mod syncing;

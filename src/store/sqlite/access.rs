@@ -7,10 +7,12 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::find::{self, Depth, Found};
+use super::stamp::Stamp;
+use super::unstamped::Unstamped;
 use super::{SqliteStore, back, exchange, stamp};
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::{self, Doing};
-use crate::store::{BackupChoice, Collection, find_collection};
+use crate::store::{BackupChoice, Collection, VectorStore, find_collection};
 
 /// Page cache of a connection that rewrites, in KiB: what does not fit is written before its time.
 const CACHE: i64 = 256 << 10;
@@ -26,11 +28,28 @@ impl SqliteStore {
 
     /// Every collection, counted.
     pub(super) fn counted(&self, connection: &Connection) -> Result<Vec<Found>> {
-        let all = find::all(connection, &self.wishes, Depth::Count)?;
+        let mut all = find::all(connection, &self.wishes, Depth::Count)?;
+        for found in all.iter_mut().filter(|found| found.stamp.is_none()) {
+            found.stamp = self.noted(connection, found)?;
+        }
         let mut mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner);
         mixed.extend(all.iter().map(|found| (found.entry.id.clone(), found.entry.grouped)));
         drop(mixed);
         Ok(all)
+    }
+
+    /// The stamp that a rewrite has kept out of the file, if the vectors are still its.
+    fn noted(&self, connection: &Connection, found: &Found) -> Result<Option<Stamp>> {
+        let Ok(folders) = std::fs::read_dir(self.state_folder()) else { return Ok(None) };
+        for folder in folders.flatten().map(|entry| entry.path()) {
+            if let Some(note) = Unstamped::of(&found.entry.id, &folder)?
+                && note.holds(connection)?
+            {
+                let stamp = note.stamp()?;
+                return Ok((Some(stamp.space.dimension) == found.entry.dimension).then_some(stamp));
+            }
+        }
+        Ok(None)
     }
 
     /// One collection by its id, uncounted: its vectors are known to have so many components.
@@ -102,56 +121,41 @@ impl SqliteStore {
         Ok(connection)
     }
 
-    /// Whether a rewrite of `collection` is to be of a copy that takes the file's place. `connection` is the only one that
-    /// this process has to the file.
-    pub(super) fn exchanges(
-        &self,
-        connection: &Connection,
-        collection: &Collection,
-        backup: BackupChoice,
-    ) -> Result<bool> {
+    /// Whether a rewrite of `collection` is to be of a copy that takes the file's place. This process must hold no lock on it.
+    pub(super) fn exchanges(&self, collection: &Collection, backup: BackupChoice) -> Result<bool> {
         let worth = match backup {
             BackupChoice::Rows => false,
             BackupChoice::Full => true,
             // The rest of the file is copied too.
             BackupChoice::Auto => 2 * collection.bytes >= self.bytes(),
         };
-        Ok(worth && exchange::obstacle(&self.database, connection, 1)?.is_none())
+        Ok(worth && exchange::obstacle(&self.database)?.is_none())
     }
 
-    pub(super) fn collection_of(&self, found: &Found) -> Collection {
-        let entry = &found.entry;
-        let (stamped, migration) = found.stamp.clone().map(|stamp| (stamp.space, stamp.migration)).unzip();
-        let components = entry.dimension.unwrap_or(0);
-        let mut layout = format!(
-            "table {}, key {}, vectors as {} in {}",
-            entry.table,
-            entry.id_columns().join(" and "),
-            entry.encoding.name(),
-            entry.vector
-        );
-        if let Some(text) = &entry.text_column {
-            layout.push_str(&format!(", texts in {text}"));
+    /// Why a collection cannot take vectors of `dimension` components, in words.
+    pub(super) fn obstacle(
+        &self,
+        connection: &Connection,
+        found: &Found,
+        dimension: usize,
+    ) -> Result<Option<String>> {
+        if self.wishes.no_stamp && found.entry.grouped {
+            return Ok(Some(
+                "vectors of several dimensions in one column are told apart by the stamp: leave out --no-stamp".into(),
+            ));
         }
-        if found.strange > 0 {
-            layout.push_str(&format!("; {} values are no vectors, and are left alone", found.strange));
-        }
-        Collection {
-            id: entry.id.clone(),
-            name: entry.name.clone(),
-            namespace: "main".to_owned(),
-            count: found.count,
-            dimension: entry.dimension,
-            metric: entry.metric,
-            texts: found.texts,
-            stamped,
-            configured_model: None,
-            embedding_function: "none".to_owned(),
-            migration,
-            bytes: found.count * entry.encoding.length(components).unwrap_or(12 * components) as u64,
-            layout: Some(layout),
-            rounded_to: (!entry.encoding.is_exact()).then(|| entry.encoding.name().to_owned()),
-            unsupported: entry.unsupported.clone(),
+        found.holder.obstacle(connection, &found.entry, dimension)
+    }
+
+    /// A readable collection inside a transaction.
+    pub(super) fn readable(&self, collection: &Collection) -> Result<(Connection, Found)> {
+        let connection = self.read()?;
+        let found = self.formed(&connection, &collection.id, collection.dimension)?;
+        match &found.entry.unsupported {
+            Some(why) => {
+                Err(Error::new(Kind::Unsupported, format!("collection `{}`: {why}", found.entry.name)))
+            }
+            None => Ok((connection, found)),
         }
     }
 

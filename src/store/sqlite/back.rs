@@ -103,24 +103,29 @@ pub(super) fn changes(connection: &Connection, entry: &Entry, written: &Path) ->
     Ok(changes)
 }
 
+/// `DELETE` of the rows that were not saved: they came later.
+fn without_later(entry: &Entry) -> String {
+    let same: Vec<String> = entry
+        .key
+        .iter()
+        .zip(key_names(entry))
+        // The plus takes the column's affinity away; with it the index would not be asked, and each row compared with all.
+        .map(|(key, kept)| format!("k.{} = +t.{}", quoted(&kept), quoted(key)))
+        .collect();
+    format!(
+        "DELETE FROM main.{0} AS t WHERE {1} AND NOT EXISTS (SELECT 1 FROM kept.{SAVED} AS k WHERE {2})",
+        entry.table_name(),
+        entry.belongs(),
+        same.join(" AND ")
+    )
+}
+
 /// Puts the saved rows of a plain table back; `kept` holds them. `changed`: rows came, went or were written again since.
 pub(super) fn rows(connection: &Connection, entry: &Entry, changed: bool) -> Result<()> {
     let doing = "restore the saved rows";
     if changed {
         index(connection, entry, SAVED)?;
-        let same: Vec<String> = entry
-            .key
-            .iter()
-            .zip(key_names(entry))
-            .map(|(key, kept)| format!("k.{} = t.{}", quoted(&kept), quoted(key)))
-            .collect();
-        let sql = format!(
-            "DELETE FROM main.{0} AS t WHERE {1} AND NOT EXISTS (SELECT 1 FROM kept.{SAVED} AS k WHERE {2})",
-            entry.table_name(),
-            entry.belongs(),
-            same.join(" AND ")
-        );
-        connection.execute(&sql, []).doing(doing)?;
+        connection.execute(&without_later(entry), []).doing(doing)?;
     }
     let vectors = entry.vector_columns();
     let all = [&entry.others[..], &vectors].concat();
@@ -155,4 +160,39 @@ pub(super) fn rows(connection: &Connection, entry: &Entry, changed: bool) -> Res
         connection.prepare_cached(&insert).doing(doing)?.execute(params_from_iter(values)).doing(doing)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Settings;
+    use crate::store::sqlite::find::{self, Depth};
+    use crate::store::sqlite::settings::Wishes;
+
+    #[test]
+    fn later_rows_are_found_by_the_index_whatever_the_key_is() {
+        for key in ["id INTEGER PRIMARY KEY", "id TEXT COLLATE NOCASE PRIMARY KEY", "id INT, UNIQUE (id)"] {
+            let connection = Connection::open_in_memory().unwrap();
+            attach(&connection).unwrap();
+            let vector = "x'0000803f0000803f0000803f0000803f'";
+            let sql =
+                format!("CREATE TABLE docs (embedding BLOB, {key}); INSERT INTO docs VALUES ({vector}, 7)");
+            connection.execute_batch(&sql).unwrap();
+            let wishes =
+                Wishes::read(&Settings::parse("table=docs&vector=embedding&encoding=f32").unwrap()).unwrap();
+            let found = find::all(&connection, &wishes, Depth::Form).unwrap();
+            let entry = &found[0].entry;
+            let names = [&key_names(entry)[..], &entry.others, &entry.vector_columns()].concat();
+            connection.execute_batch(&format!("CREATE TABLE kept.{SAVED} ({})", list(&names))).unwrap();
+            index(&connection, entry, SAVED).unwrap();
+            let plan: Vec<String> = connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {}", without_later(entry)))
+                .unwrap()
+                .query_map([], |row| row.get(3))
+                .unwrap()
+                .collect::<rusqlite::Result<_>>()
+                .unwrap();
+            assert!(plan.iter().any(|step| step.starts_with("SEARCH k ")), "{key}: {plan:?}");
+        }
+    }
 }

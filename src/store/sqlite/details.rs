@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::find::Found;
 use super::stamp::Stamp;
 use crate::error::{Error, Kind, Result};
 use crate::space::Space;
@@ -20,6 +21,9 @@ pub(super) struct Details {
     /// A copy took the file's place, and the file of before was kept.
     #[serde(default)]
     pub exchanged: bool,
+    /// The other columns of the table then.
+    #[serde(default)]
+    pub others: Vec<String>,
     /// Components of the new vectors, where no stamp says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unstamped: Option<usize>,
@@ -55,6 +59,13 @@ impl Before {
 }
 
 impl Details {
+    /// The collection as it was then, of what is still there: columns that came since are not its, and stay as they are.
+    pub fn as_then(&self, found: Found) -> Found {
+        let mut entry = found.entry;
+        entry.others.retain(|column| self.others.contains(column));
+        Found { entry, ..found }
+    }
+
     /// # Errors
     /// [`Kind::Damaged`] for anything but what [`Details::to_json`] wrote.
     pub fn parse(json: &serde_json::Value) -> Result<Details> {

@@ -8,6 +8,7 @@ mod back;
 mod candidate;
 mod columns;
 mod condition;
+mod describe;
 mod details;
 mod encoding;
 mod entry;
@@ -119,51 +120,6 @@ impl Records for Reader {
     }
 }
 
-impl SqliteStore {
-    /// Bytes of the file and its log.
-    fn bytes(&self) -> u64 {
-        let mut log = self.database.clone().into_os_string();
-        log.push("-wal");
-        [self.database.clone(), log.into()]
-            .iter()
-            .filter_map(|p| std::fs::metadata(p).ok())
-            .map(|m| m.len())
-            .sum()
-    }
-
-    fn described(&self, found: &[Found]) -> StoreDescription {
-        StoreDescription {
-            scheme: SCHEME,
-            release: format!("SQLite, read with {}", rusqlite::version()),
-            path: self.database.clone(),
-            bytes: self.bytes(),
-            collections: found.iter().map(|found| self.collection_of(found)).collect(),
-        }
-    }
-
-    /// Why a collection cannot take vectors of `dimension` components, in words.
-    fn obstacle(&self, connection: &Connection, found: &Found, dimension: usize) -> Result<Option<String>> {
-        if self.wishes.no_stamp && found.entry.grouped {
-            return Ok(Some(
-                "vectors of several dimensions in one column are told apart by the stamp: leave out --no-stamp".into(),
-            ));
-        }
-        found.holder.obstacle(connection, &found.entry, dimension)
-    }
-
-    /// A readable collection inside a transaction.
-    fn readable(&self, collection: &Collection) -> Result<(Connection, Found)> {
-        let connection = self.read()?;
-        let found = self.formed(&connection, &collection.id, collection.dimension)?;
-        match &found.entry.unsupported {
-            Some(why) => {
-                Err(Error::new(Kind::Unsupported, format!("collection `{}`: {why}", found.entry.name)))
-            }
-            None => Ok((connection, found)),
-        }
-    }
-}
-
 impl VectorStore for SqliteStore {
     fn describe(&self) -> Result<StoreDescription> {
         let connection = self.read()?;
@@ -257,11 +213,10 @@ impl VectorStore for SqliteStore {
                     .into()
             }
         }];
-        // One that cannot be read now says so before anything is written.
-        if self.read().and_then(|connection| self.exchanges(&connection, collection, backup)).unwrap_or(false)
-        {
+        // What cannot be read now says so before anything is written.
+        if self.exchanges(collection, backup).unwrap_or(false) {
             all.push(
-                "the file is rewritten as a copy that takes its place: whatever opens it meanwhile has to open it again"
+                "the file is rewritten as a copy that takes its place; the file of before is the backup"
                     .to_owned(),
             );
         }
@@ -273,6 +228,7 @@ impl VectorStore for SqliteStore {
         collection: &Collection,
         target: &RewriteTarget,
     ) -> Result<Box<dyn Rewrite + 'a>> {
+        let exchanged = self.exchanges(collection, target.backup)?;
         let connection = self.lock(false, self.wishes.fire_triggers)?;
         let found = self.formed(&connection, &collection.id, collection.dimension)?;
         if let Some(why) = &found.entry.unsupported {
@@ -298,7 +254,8 @@ impl VectorStore for SqliteStore {
             folder: super::backup::relative(&self.base(), &target.folder),
             fire_triggers: found.entry.fire_triggers,
             unstamped: self.wishes.no_stamp.then_some(target.space.dimension),
-            exchanged: self.exchanges(&connection, collection, target.backup)?,
+            exchanged,
+            others: found.entry.others.clone(),
             // Also one that no longer holds: it is overwritten, and the way back leads to it.
             before: stamp::of(&connection, &found.entry.id)?.as_ref().map(Before::of),
         };

@@ -134,10 +134,12 @@ fn constraints(connection: &Connection, entry: &Entry, dimension: usize) -> Resu
         entry.table_name(),
         entry.belongs()
     );
-    let row: Option<Vec<Value>> = connection
-        .query_row(&sql, [], |row| (0..stored.len()).map(|at| row.get(at)).collect())
-        .optional()
-        .doing(doing)?;
+    let row = connection.query_row(&sql, [], |row| (0..stored.len()).map(|at| row.get(at)).collect());
+    let row: Option<Vec<Value>> = match row.optional() {
+        // A text that is no UTF-8 cannot be tried here either.
+        Err(rusqlite::Error::FromSqlConversionFailure(..)) => return Ok(None),
+        row => row.doing(doing)?,
+    };
     let Some(mut row) = row else { return Ok(None) };
     let places = vec!["?"; stored.len()].join(", ");
     let insert = format!("INSERT INTO {} ({}) VALUES ({places})", entry.table_name(), list(&stored));

@@ -37,8 +37,9 @@ impl<'c> Put<'c> {
     pub fn row(&mut self, key: &[Value], values: &[Value]) -> Result<()> {
         if let (Some(length), [Value::Integer(row)], [Value::Blob(bytes)]) = (self.length, key, values)
             && bytes.len() == length
+            && self.over(*row, bytes)?
         {
-            return self.over(*row, bytes);
+            return Ok(());
         }
         let changed = self.update.execute(params_from_iter(values.iter().chain(key))).doing(DOING)?;
         if changed == 1 {
@@ -48,7 +49,8 @@ impl<'c> Put<'c> {
         Err(Error::new(Kind::Damaged, found))
     }
 
-    fn over(&mut self, row: i64, bytes: &[u8]) -> Result<()> {
+    /// Writes over the value of a row. `false`: that one has another length.
+    fn over(&mut self, row: i64, bytes: &[u8]) -> Result<bool> {
         let blob = match &mut self.blob {
             Some(blob) => {
                 blob.reopen(row).doing(DOING)?;
@@ -64,21 +66,17 @@ impl<'c> Put<'c> {
             }
         };
         if blob.len() != bytes.len() {
-            let found = format!(
-                "a vector of `{}` has {} bytes, wanted {}",
-                self.entry.table,
-                blob.len(),
-                bytes.len()
-            );
-            return Err(Error::new(Kind::Damaged, found));
+            // The statement that comes instead must not meet an open blob of the row.
+            self.blob = None;
+            return Ok(false);
         }
-        blob.write_at(bytes, 0).doing(DOING)
+        blob.write_at(bytes, 0).doing(DOING).map(|()| true)
     }
 }
 
 /// Whether values can be written over those there, byte for byte, past the statement that SQLite would run for each row:
 /// they are blobs as long as before in rows with a number, and nothing else depends on them. SQLite itself refuses
-/// columns that an index, a foreign key or a generated column reads.
+/// columns that an index or a generated column reads.
 fn overwrites(connection: &Connection, entry: &Entry, dimension: usize) -> Result<bool> {
     let lengths =
         entry.dimension.map(|source| (entry.encoding.length(source), entry.encoding.length(dimension)));
@@ -106,7 +104,7 @@ fn overwrites(connection: &Connection, entry: &Entry, dimension: usize) -> Resul
         entry.key_columns()
     );
     let plan: Option<String> = connection.query_row(&sql, [], |row| row.get(3)).optional().doing(doing)?;
-    if !plan.is_some_and(|plan| plan.contains("USING INTEGER PRIMARY KEY (rowid=?)")) {
+    if !plan.is_some_and(|plan| plan.ends_with("USING INTEGER PRIMARY KEY (rowid=?)")) {
         return Ok(false);
     }
     let sql = format!(

@@ -17,7 +17,7 @@ use super::unstamped::Unstamped;
 use super::{Reader, SqliteStore, access, exchange, stamp};
 use crate::context::{Cancel, Context, Silent};
 use crate::error::{Error, Kind, Result};
-use crate::platform::files;
+use crate::platform::{files, holders};
 use crate::store::sql::rows_file::{self, Writer};
 use crate::store::sql::{self, Doing};
 use crate::store::{Backup, BackupFile, Batch, Changes, Since, VectorStore};
@@ -68,10 +68,12 @@ impl SqliteStore {
 
     pub(super) fn changes(&self, backup: &Backup) -> Result<Changes> {
         let details = Details::parse(&backup.details)?;
-        if details.exchanged {
+        // Opening and closing the file would let go of locks that this process has on it.
+        let open_here = holders::of_file(&self.database).is_none_or(|all| all.own > 0);
+        if details.exchanged && !open_here {
             let wrap = |cause| Error::io("read", &self.database, cause);
             let file = File::open(&self.database).map_err(wrap)?;
-            if exchange::is_as_left(&file, &self.base(), &details)? {
+            if exchange::is_as_left(&file, &self.base().join(&details.folder))? {
                 return Ok(Changes::default());
             }
         }
@@ -79,6 +81,7 @@ impl SqliteStore {
         back::attach(&connection)?;
         connection.execute_batch("BEGIN").doing("begin to read")?;
         let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
+        let found = details.as_then(found);
         back::changes(&connection, &found.entry, &details.backup(&self.base()).join(WRITTEN))
     }
 
@@ -86,7 +89,7 @@ impl SqliteStore {
     pub(super) fn saved(&self, backup: &Backup) -> Result<Reader> {
         let details = Details::parse(&backup.details)?;
         self.check_files(backup)?;
-        let now = self.formed(&self.read()?, &details.collection, Some(backup.dimension))?;
+        let now = details.as_then(self.formed(&self.read()?, &details.collection, Some(backup.dimension))?);
         let then = now.entry.with_dimension(backup.dimension);
         let (connection, entry) = match details.exchanged {
             true => (sql::open(&self.kept(&details), true)?, then),
@@ -104,29 +107,20 @@ impl SqliteStore {
     pub(super) fn back(&self, backup: &Backup, since: Since) -> Result<()> {
         let details = Details::parse(&backup.details)?;
         let base = self.base();
-        // Dropped after the connection: closing it would let go of the lock.
-        let file = File::open(&self.database).map_err(|e| Error::io("read", &self.database, e))?;
-        let connection = self.lock(true, details.fire_triggers)?;
-        if !self.is_of(&connection, &details.collection, &details.migration)? {
-            let stamp = stamp::of(&connection, &details.collection)?.map(|stamp| stamp.migration);
-            if stamp == details.before.as_ref().map(|before| before.migration.clone()) {
-                return Ok(()); // done before and cut short
-            }
-            return Err(Error::new(
-                Kind::Refused,
-                format!("the vectors of `{}` are not those of this migration", details.collection),
-            )
-            .hint("a later migration has to be rolled back first"));
+        if self.is_back(&self.read()?, &details)? {
+            return Ok(()); // done before and cut short
         }
         self.check_files(backup)?;
-        let exchange = details.exchanged
-            && exchange::is_as_left(&file, &base, &details)?
-            // This connection, and the file that was opened above.
-            && exchange::obstacle(&self.database, &connection, 2)?.is_none();
-        if exchange {
-            return exchange::back(&self.database, &self.kept(&details));
+        let folder = base.join(&details.folder);
+        if details.exchanged && exchange::back(&self.database, &self.kept(&details), &folder)? {
+            return Unstamped::forget(&folder);
+        }
+        let connection = self.lock(true, details.fire_triggers)?;
+        if self.is_back(&connection, &details)? {
+            return Ok(());
         }
         let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
+        let found = details.as_then(found);
         let Changes { added, removed, updated } =
             back::changes(&connection, &found.entry, &details.backup(&base).join(WRITTEN))?;
         let changed = added + removed + updated > 0;
@@ -148,7 +142,6 @@ impl SqliteStore {
         }
         match details.exchanged {
             true => {
-                let folder = base.join(&details.folder);
                 let rows = rows_of(&self.kept(&details), &folder, &found, backup.dimension)?;
                 rows_file::load(&connection, "kept", &rows, |_| true)?;
                 drop(rows);
@@ -161,7 +154,27 @@ impl SqliteStore {
             Some(before) => stamp::write(&connection, &before.stamp(&details.collection)?)?,
             None => stamp::remove(&connection, &details.collection)?,
         }
-        sql::commit(&connection)
+        sql::commit(&connection)?;
+        Unstamped::forget(&folder)
+    }
+
+    /// Whether the collection is what it was before the migration.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] if it is neither that nor what the migration left.
+    fn is_back(&self, connection: &Connection, details: &Details) -> Result<bool> {
+        if self.is_of(connection, &details.collection, &details.migration)? {
+            return Ok(false);
+        }
+        let stamp = stamp::of(connection, &details.collection)?.map(|stamp| stamp.migration);
+        if stamp == details.before.as_ref().map(|before| before.migration.clone()) {
+            return Ok(true);
+        }
+        Err(Error::new(
+            Kind::Refused,
+            format!("the vectors of `{}` are not those of this migration", details.collection),
+        )
+        .hint("a later migration has to be rolled back first"))
     }
 }
 

@@ -23,7 +23,7 @@ use super::stamp::{self, Stamp};
 use super::unstamped::Unstamped;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::platform::files;
+use crate::platform::{files, identity};
 use crate::store::backup::relative;
 use crate::store::sql::rows_file::Writer;
 use crate::store::sql::{self, Doing, whole};
@@ -110,6 +110,15 @@ impl SqliteRewrite {
         Ok(content)
     }
 
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            collection: self.found.entry.id.clone(),
+            space: self.target.space.clone(),
+            migration: self.target.migration.clone(),
+            settings: self.found.settings(),
+        }
+    }
+
     /// A connection to what was written.
     fn rewritten(&self) -> Result<&Connection> {
         self.exchange.as_ref().map_or(Ok(&self.connection), Exchange::connection)
@@ -178,6 +187,9 @@ impl Rewrite for SqliteRewrite {
         }
         let folder = self.details.backup(&self.base);
         files::create_folder(&folder)?;
+        // Saved rows and copies hold what the file holds.
+        let own = self.base.join(&self.details.folder);
+        identity::only_readers_of(&self.database, &own).map_err(|e| Error::io("protect", &own, e))?;
         if self.details.exchanged {
             self.exchange = Exchange::begin(&self.database, &self.base, &self.details, &mut self.open)?;
             self.details.exchanged = self.exchange.is_some();
@@ -194,8 +206,7 @@ impl Rewrite for SqliteRewrite {
             self.save_and_write(&folder, (names.len() > 1).then_some(&rows), pass, look, context)?;
         self.written = true;
         if self.details.unstamped.is_some() {
-            let own = self.base.join(&self.details.folder);
-            Unstamped::note(&self.found.entry, &folder.join(WRITTEN), &own)?;
+            Unstamped::note(&self.found.entry, &self.stamp(), &folder.join(WRITTEN), &own)?;
         }
         for name in names {
             let path = folder.join(name);
@@ -223,16 +234,10 @@ impl Rewrite for SqliteRewrite {
         if !self.written {
             return Err(Error::new(Kind::Internal, "a rewrite was sealed before it was written"));
         }
-        let stamp = Stamp {
-            collection: self.found.entry.id.clone(),
-            space: self.target.space.clone(),
-            migration: self.target.migration.clone(),
-            settings: self.found.settings(),
-        };
         if self.sealed {
             return Ok(());
         }
-        let connection = self.rewritten()?;
+        let (connection, stamp) = (self.rewritten()?, self.stamp());
         match self.details.unstamped {
             None => stamp::write(connection, &stamp)?,
             // One of before would be wrong from now on.
@@ -263,9 +268,10 @@ impl Rewrite for SqliteRewrite {
         if !self.sealed {
             return Err(Error::new(Kind::Internal, "a rewrite was to be committed before it was sealed"));
         }
-        match self.exchange {
-            Some(exchange) => exchange.commit(),
-            None => sql::commit(&self.connection),
+        let SqliteRewrite { exchange, connection, open, .. } = *self;
+        match exchange {
+            Some(exchange) => exchange.commit((connection, open)),
+            None => sql::commit(&connection),
         }
     }
 }

@@ -110,23 +110,19 @@ impl Holder for Table {
             }
             Ok(Done { ids: batch.ids, texts: batch.texts, keys, contents, values, hashes })
         };
-        let mut rewriting = Rewriting { entry, put, sink, context, from: From::Nowhere };
         match sides.source {
             None => {
-                rewriting.from = From::Same(Pieces::new(sides.target, entry, source, rows));
-                pipeline::run(&mut rewriting, &work)?;
+                let from = From::Same(Pieces::new(sides.target, entry, source, rows));
+                pipeline::run(&mut Rewriting { entry, put, sink, context, from }, &work)?;
             }
             Some(connection) => thread::scope(|scope| {
                 let (give, take) = mpsc::sync_channel(AHEAD);
                 scope.spawn(move || read_ahead(connection, entry, source, rows, &give));
-                rewriting.from = From::Ahead(take);
-                let done = pipeline::run(&mut rewriting, &work);
-                // The reader ends when nobody takes what it reads.
-                rewriting.from = From::Nowhere;
-                done
+                // The reader ends when nobody takes what it reads: this has to be gone before it is waited for.
+                let from = From::Ahead(take);
+                pipeline::run(&mut Rewriting { entry, put, sink, context, from }, &work)
             })?,
         }
-        drop(rewriting);
         sink.rows.end_table()
     }
 
@@ -172,7 +168,6 @@ enum From<'a> {
     Same(Pieces<'a>),
     /// Another file, read by another thread; nothing of it needs to be saved.
     Ahead(Receiver<Result<Piece>>),
-    Nowhere,
 }
 
 /// The two ends of a rewrite.
@@ -204,7 +199,6 @@ impl Ends for Rewriting<'_, '_, '_> {
         match &mut self.from {
             From::Same(pieces) => pieces.next(Some(self.sink.rows)),
             From::Ahead(pieces) => pieces.recv().ok().transpose(),
-            From::Nowhere => Ok(None),
         }
     }
 

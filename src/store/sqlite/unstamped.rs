@@ -10,14 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Entry, list};
 use super::put::by_key;
 use super::sink::hash_vector;
+use super::stamp::Stamp;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
+use crate::space::Space;
+use crate::store::Settings;
 use crate::store::sql::rows_file::{self, Stored, quoted};
 use crate::store::sql::{self, Doing};
 
 /// Name of the note, in the migration's own folder. It outlives the backup.
 const NAME: &str = "unstamped.json";
-/// Rows that are noted. As long as one of them holds what it was left with, the vectors are those of the rewrite.
+/// Rows that are noted. As long as a quarter of those that are there hold what they were left with, the vectors are those of
+/// the rewrite: some may be the same before and after.
 const ROWS: usize = 256;
 /// Largest note that is read.
 const MOST: u64 = 16 << 20;
@@ -26,6 +30,9 @@ const MOST: u64 = 16 << 20;
 #[derive(Serialize, Deserialize)]
 pub(super) struct Unstamped {
     collection: String,
+    space: Space,
+    migration: String,
+    settings: String,
     table: String,
     key: Vec<String>,
     vectors: Vec<String>,
@@ -45,7 +52,8 @@ struct Row {
 enum Key {
     Null,
     Integer(i64),
-    Real(f64),
+    /// Its bits: JSON has no infinite numbers.
+    Real(u64),
     Text(String),
     Blob(Vec<u8>),
 }
@@ -55,7 +63,7 @@ impl Unstamped {
     ///
     /// # Errors
     /// Where keys are no valid texts: nothing would find those rows again.
-    pub fn note(entry: &Entry, written: &Path, folder: &Path) -> Result<()> {
+    pub fn note(entry: &Entry, stamp: &Stamp, written: &Path, folder: &Path) -> Result<()> {
         let rows = rows_file::head(written, ROWS)?.into_iter().map(|mut row| {
             // Behind the key: hash of the contents, hash of the vector.
             let vector = row.pop();
@@ -69,7 +77,10 @@ impl Unstamped {
             }
         });
         let note = Unstamped {
-            collection: entry.id.clone(),
+            collection: stamp.collection.clone(),
+            space: stamp.space.clone(),
+            migration: stamp.migration.clone(),
+            settings: stamp.settings.to_text(),
             table: entry.table.clone(),
             key: entry.key.clone(),
             vectors: entry.vector_columns(),
@@ -106,6 +117,7 @@ impl Unstamped {
         );
         // A table that lost a column holds nothing of before.
         let Ok(mut statement) = connection.prepare(&sql) else { return Ok(false) };
+        let (mut there, mut same) = (0, 0);
         for row in self.rows.iter().filter(|row| row.key.len() == self.key.len()) {
             let found = statement
                 .query_row(params_from_iter(row.key.iter().map(Key::value)), |found| {
@@ -114,11 +126,23 @@ impl Unstamped {
                 })
                 .optional()
                 .doing(doing)?;
-            if found.is_some_and(|hash| files::hex(&hash) == row.vector) {
-                return Ok(true);
-            }
+            there += usize::from(found.is_some());
+            same += usize::from(found.is_some_and(|hash| files::hex(&hash) == row.vector));
         }
-        Ok(false)
+        Ok(4 * same > there)
+    }
+
+    /// The stamp that the file does not have.
+    pub fn stamp(&self) -> Result<Stamp> {
+        let settings = Settings::parse(&self.settings)?;
+        let (collection, space) = (self.collection.clone(), self.space.clone());
+        Ok(Stamp { collection, space, migration: self.migration.clone(), settings })
+    }
+
+    /// The migration of this folder is taken back.
+    pub fn forget(folder: &Path) -> Result<()> {
+        let path = folder.join(NAME);
+        if path.exists() { files::remove_file(&path) } else { Ok(()) }
     }
 }
 
@@ -127,7 +151,7 @@ impl Key {
         Some(match value {
             Stored::Value(Value::Null) => Key::Null,
             Stored::Value(Value::Integer(n)) => Key::Integer(n),
-            Stored::Value(Value::Real(x)) => Key::Real(x),
+            Stored::Value(Value::Real(x)) => Key::Real(x.to_bits()),
             Stored::Value(Value::Text(text)) => Key::Text(text),
             Stored::Value(Value::Blob(blob)) => Key::Blob(blob),
             Stored::Text(bytes) => Key::Text(String::from_utf8(bytes).ok()?),
@@ -138,7 +162,7 @@ impl Key {
         match self {
             Key::Null => Value::Null,
             Key::Integer(n) => Value::Integer(*n),
-            Key::Real(x) => Value::Real(*x),
+            Key::Real(bits) => Value::Real(f64::from_bits(*bits)),
             Key::Text(text) => Value::Text(text.clone()),
             Key::Blob(blob) => Value::Blob(blob.clone()),
         }
