@@ -208,10 +208,7 @@ impl VectorStore for SqliteStore {
             false => {
                 format!("the file gets a table `{}` that names the space of the new vectors", stamp::TABLE)
             }
-            true => {
-                "nothing in the file names the space of the new vectors: the next migration has to be told"
-                    .into()
-            }
+            true => "nothing in the file names the space of the new vectors: that is noted beside it".into(),
         }];
         // What cannot be read now says so before anything is written.
         if self.exchanges(collection, backup).unwrap_or(false) {
