@@ -9,7 +9,7 @@ use std::path::Path;
 
 use embedport::error::{Error, Kind};
 use embedport::space::Space;
-use embedport::store::{self, BackupChoice, IndexChoice, RewriteTarget, VectorStore};
+use embedport::store::{self, BackupChoice, IndexChoice, RewriteTarget, Since, VectorStore};
 use rusqlite::Connection;
 
 fn made(folder: &Path, more: &str) -> String {
@@ -144,4 +144,33 @@ fn a_group_is_not_moved_into_the_dimension_of_another() {
     let refused = store.check_target(&sixteen, &Space::named("test/target", 10)).expect_err("there are such");
     assert!(refused.kind() == Kind::Refused && says(&refused, "--where"), "{refused}");
     store.check_target(&sixteen, &Space::named("test/target", 12)).expect("there are none");
+}
+
+#[test]
+fn a_file_that_was_renamed_with_its_folder_goes_back_and_leaves_its_namesake_alone() {
+    for backup in [BackupChoice::Rows, BackupChoice::Full] {
+        let folder = tempfile::tempdir().expect("folder");
+        let location = made(folder.path(), "");
+        let mut store = store::open(&location).expect("open");
+        let docs = support::collection(store.as_ref(), "docs");
+        let target = RewriteTarget { backup, ..target(store.as_ref(), 8) };
+        let before = subjects::rows(&subjects::file(folder.path()));
+        let done = support::rewrite_as(store.as_mut(), &docs, &target, 1e-6);
+        let after = subjects::rows(&subjects::file(folder.path()));
+        let elsewhere = tempfile::tempdir().expect("folder");
+        let other = elsewhere.path().join("other");
+        support::copy_folder(folder.path(), &other);
+        std::fs::rename(other.join("store.db"), other.join("notes.db")).expect("renamed");
+        std::fs::rename(other.join("store.db.embedport"), other.join("notes.db.embedport")).expect("renamed");
+        // Its namesake beside it, as after a copy within one folder.
+        support::copy_folder(folder.path(), &other);
+        let mut renamed = store::open(support::text(&other.join("notes.db"))).expect("open");
+        assert!(renamed.missing_from(&done.backup).expect("looked").is_empty());
+        renamed.restore(&done.backup, Since::Refuse).expect("restored");
+        assert!(subjects::rows(&other.join("notes.db")) == before);
+        assert!(subjects::rows(&other.join("store.db")) == after, "the namesake was touched");
+        let mut namesake = store::open(support::text(&other.join("store.db"))).expect("open");
+        namesake.restore(&done.backup, Since::Refuse).expect("restored");
+        assert!(subjects::rows(&other.join("store.db")) == before);
+    }
 }

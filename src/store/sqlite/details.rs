@@ -10,6 +10,9 @@ use crate::error::{Error, Kind, Result};
 use crate::space::Space;
 use crate::store::Settings;
 
+/// What is kept for the way back, in a migration's own folder.
+pub(super) const BACKUP: &str = "backup";
+
 /// Names of one rewrite.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Details {
@@ -72,6 +75,7 @@ impl Details {
         let details = Details::deserialize(json)
             .map_err(|e| Error::new(Kind::Damaged, "the details of a rewrite are not complete").because(e))?;
         inside(&details.folder)?;
+        inside(Path::new(&details.migration))?;
         Ok(details)
     }
 
@@ -81,7 +85,7 @@ impl Details {
 
     /// Where the backup lies, given the folder of the file.
     pub fn backup(&self, base: &Path) -> PathBuf {
-        base.join(&self.folder).join("backup")
+        base.join(&self.folder).join(BACKUP)
     }
 }
 

@@ -31,19 +31,32 @@ fn dimension_of(connection: &Connection, details: &Details) -> Result<Option<usi
 }
 
 impl SqliteStore {
-    /// Where a file of a backup lies.
-    fn place(&self, file: &BackupFile) -> Result<PathBuf> {
-        details::inside(&file.path)?;
-        Ok(self.base().join(&file.path))
+    /// The folder of a migration: beside the file as it is called now, whatever it was called then.
+    fn own(&self, details: &Details) -> PathBuf {
+        self.state_folder().join(&details.migration)
     }
 
-    fn check_files(&self, backup: &Backup) -> Result<()> {
-        backup.files.par_iter().try_for_each(|file| file.check(&self.place(file)?))
+    fn backup_of(&self, details: &Details) -> PathBuf {
+        self.own(details).join(details::BACKUP)
+    }
+
+    /// Where a file of a backup lies.
+    fn place(&self, details: &Details, file: &BackupFile) -> Result<PathBuf> {
+        details::inside(&file.path)?;
+        Ok(self.backup_of(details).join(file.path.file_name().unwrap_or_default()))
+    }
+
+    fn check_files(&self, details: &Details, backup: &Backup) -> Result<()> {
+        backup.files.par_iter().try_for_each(|file| file.check(&self.place(details, file)?))
     }
 
     /// Where an exchange keeps the file of before.
-    fn kept(&self, details: &Details) -> PathBuf {
-        details.backup(&self.base()).join(self.database.file_name().unwrap_or_default())
+    fn kept(&self, details: &Details, backup: &Backup) -> Result<PathBuf> {
+        let beside = |file: &&BackupFile| [ROWS, WRITTEN].iter().any(|name| file.path.ends_with(name));
+        match backup.files.iter().find(|file| !beside(file)) {
+            Some(file) => self.place(details, file),
+            None => Err(Error::new(Kind::Damaged, "the backup does not name the file of before")),
+        }
     }
 
     /// Whether the vectors of `collection` are those that `migration` left.
@@ -57,9 +70,10 @@ impl SqliteStore {
     }
 
     pub(super) fn missing(&self, backup: &Backup) -> Result<Vec<PathBuf>> {
+        let details = Details::parse(&backup.details)?;
         let mut missing = Vec::new();
         for file in &backup.files {
-            if !file.lies_at(&self.place(file)?) {
+            if !file.lies_at(&self.place(&details, file)?) {
                 missing.push(file.path.clone());
             }
         }
@@ -73,7 +87,7 @@ impl SqliteStore {
         if details.exchanged && !open_here {
             let wrap = |cause| Error::io("read", &self.database, cause);
             let file = File::open(&self.database).map_err(wrap)?;
-            if exchange::is_as_left(&file, &self.base().join(&details.folder))? {
+            if exchange::is_as_left(&file, &self.own(&details))? {
                 return Ok(Changes::default());
             }
         }
@@ -82,20 +96,20 @@ impl SqliteStore {
         connection.execute_batch("BEGIN").doing("begin to read")?;
         let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
         let found = details.as_then(found);
-        back::changes(&connection, &found.entry, &details.backup(&self.base()).join(WRITTEN))
+        back::changes(&connection, &found.entry, &self.backup_of(&details).join(WRITTEN))
     }
 
     /// What the backup holds, to be read.
     pub(super) fn saved(&self, backup: &Backup) -> Result<Reader> {
         let details = Details::parse(&backup.details)?;
-        self.check_files(backup)?;
+        self.check_files(&details, backup)?;
         let now = details.as_then(self.formed(&self.read()?, &details.collection, Some(backup.dimension))?);
         let then = now.entry.with_dimension(backup.dimension);
         let (connection, entry) = match details.exchanged {
-            true => (sql::open(&self.kept(&details), true)?, then),
+            true => (sql::open(&self.kept(&details, backup)?, true)?, then),
             false => {
                 let connection = Connection::open("").doing("make room for the saved rows")?;
-                let rows = details.backup(&self.base()).join(ROWS);
+                let rows = self.backup_of(&details).join(ROWS);
                 rows_file::load(&connection, "main", &rows, |_| true)?;
                 let entry = now.holder.saved(&connection, &then)?;
                 (connection, entry)
@@ -106,13 +120,12 @@ impl SqliteStore {
 
     pub(super) fn back(&self, backup: &Backup, since: Since) -> Result<()> {
         let details = Details::parse(&backup.details)?;
-        let base = self.base();
         if self.is_back(&self.read()?, &details)? {
             return Ok(()); // done before and cut short
         }
-        self.check_files(backup)?;
-        let folder = base.join(&details.folder);
-        if details.exchanged && exchange::back(&self.database, &self.kept(&details), &folder)? {
+        self.check_files(&details, backup)?;
+        let folder = self.own(&details);
+        if details.exchanged && exchange::back(&self.database, &self.kept(&details, backup)?, &folder)? {
             return Unstamped::forget(&folder);
         }
         let connection = self.lock(true, details.fire_triggers)?;
@@ -122,7 +135,7 @@ impl SqliteStore {
         let found = self.formed(&connection, &details.collection, dimension_of(&connection, &details)?)?;
         let found = details.as_then(found);
         let Changes { added, removed, updated } =
-            back::changes(&connection, &found.entry, &details.backup(&base).join(WRITTEN))?;
+            back::changes(&connection, &found.entry, &self.backup_of(&details).join(WRITTEN))?;
         let changed = added + removed + updated > 0;
         if changed && since == Since::Refuse {
             return Err(Error::new(
@@ -142,12 +155,12 @@ impl SqliteStore {
         }
         match details.exchanged {
             true => {
-                let rows = rows_of(&self.kept(&details), &folder, &found, backup.dimension)?;
+                let rows = rows_of(&self.kept(&details, backup)?, &folder, &found, backup.dimension)?;
                 rows_file::load(&connection, "kept", &rows, |_| true)?;
                 drop(rows);
                 files::sync_folder(&folder)?;
             }
-            false => rows_file::load(&connection, "kept", &details.backup(&base).join(ROWS), |_| true)?,
+            false => rows_file::load(&connection, "kept", &self.backup_of(&details).join(ROWS), |_| true)?,
         }
         found.holder.restore(&connection, &found.entry, changed)?;
         match &details.before {
