@@ -10,7 +10,6 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
 use faer::linalg::solvers::{DenseSolveCore, Solve};
 
 use crate::error::{Error, Kind, Result};
-use crate::platform::bytes;
 use crate::simd;
 
 /// A number type that [`product_transposed`] multiplies: `f32` or `f64`.
@@ -187,13 +186,6 @@ pub fn normalised(x: ArrayView2<'_, f32>) -> Array2<f32> {
     let mut copy = x.to_owned();
     normalise_rows(copy.view_mut());
     copy
-}
-
-/// What half precision holds of `x`.
-pub fn in_halves(x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-    let rounded = bytes::halves(&bytes::of_halves(x.as_standard_layout().as_slice().unwrap_or_default()));
-    Array2::from_shape_vec(x.dim(), rounded)
-        .map_err(|e| Error::new(Kind::Internal, "a rounded matrix has another shape").because(e))
 }
 
 /// Mean of each column in f64. A matrix without rows gives zeros.

@@ -270,6 +270,12 @@ pub(super) fn halves(rows: ArrayView2<'_, f32>) -> Vec<u8> {
     bytes::of_halves(rows.as_standard_layout().as_slice().unwrap_or_default())
 }
 
+/// What half precision holds of `rows`.
+pub(super) fn in_halves(rows: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+    Array2::from_shape_vec(rows.dim(), bytes::halves(&halves(rows)))
+        .map_err(|e| Error::new(error::Kind::Internal, "a rounded matrix has another shape").because(e))
+}
+
 pub(super) fn damaged(message: impl Into<String>) -> Error {
     Error::new(error::Kind::Damaged, message)
 }

@@ -7,6 +7,7 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis, array, s};
 
 use super::Projection;
+use super::file::in_halves;
 use super::fit::crossed::Crossed;
 use crate::error::{Error, Kind, Result};
 use crate::matrix::{self, Cholesky};
@@ -48,7 +49,7 @@ impl Trust {
         if n <= K {
             return Ok(None);
         }
-        let reference = matrix::in_halves(matrix::normalised(crossed.pairs.target().view()).view())?;
+        let reference = in_halves(matrix::normalised(crossed.pairs.target().view()).view())?;
         let predicted = matrix::normalised(crossed.predicted.view());
         let cosines = (&predicted * &reference).sum_axis(Axis(1));
         let features = features(predicted.view(), reference.view(), &cosines, true)?;

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis, s};
 
+use super::file::in_halves;
 use crate::error::{Error, Kind, Result};
 use crate::matrix;
 use crate::texts::{self, Vocabulary};
@@ -46,7 +47,7 @@ impl Words {
             let found = format!("{} words and word vectors of {:?} do not fit", words.len(), vectors.dim());
             return Err(Error::new(Kind::Mismatch, found));
         }
-        let vectors = matrix::in_halves(vectors.view())?;
+        let vectors = in_halves(vectors.view())?;
         let places: HashMap<String, u16> =
             (0..=u16::MAX).zip(&words).map(|(at, word)| (word.clone(), at)).collect();
         if places.len() != words.len() || words.is_empty() || matrix::not_finite(vectors.view()).is_some() {
