@@ -56,18 +56,13 @@ impl BackupFile {
     /// [`Kind::Damaged`] if it is another.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
         let (bytes, sha256) = files::sha256(path).map_err(|e| e.context("the backup is not complete"))?;
-        match bytes == self.bytes && sha256 == self.sha256 {
-            true => Ok(()),
-            false => Err(Error::new(
-                Kind::Damaged,
-                format!(
-                    "`{}` of the backup has changed: {bytes} bytes, wanted {}",
-                    path.display(),
-                    self.bytes
-                ),
-            )
-            .hint("the collection was left as it is; nothing can be restored from this backup")),
-        }
+        let found = match (bytes == self.bytes, sha256 == self.sha256) {
+            (true, true) => return Ok(()),
+            (true, false) => "its content is not what was saved (SHA-256)".to_owned(),
+            (false, _) => format!("{bytes} bytes, wanted {}", self.bytes),
+        };
+        Err(Error::new(Kind::Damaged, format!("`{}` of the backup has changed: {found}", path.display()))
+            .hint("the collection was left as it is; nothing can be restored from this backup"))
     }
 }
 

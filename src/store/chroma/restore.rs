@@ -81,7 +81,7 @@ pub(super) fn undo(
                 entry.name
             ),
         )
-        .hint("tell it to drop those changes, or save them first"));
+        .hint("lose them: --since drop; keep them: --since keep --reverse-projection P"));
     }
     if !found.is_none() {
         content::restore(connection, entry)?;

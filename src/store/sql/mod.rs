@@ -40,7 +40,7 @@ fn failure(doing: &str, cause: rusqlite::Error) -> Error {
     };
     let error = Error::new(kind, format!("cannot {doing} (SQLite)")).because(cause);
     match kind {
-        Kind::Locked => error.hint("another program is writing to the database; stop it and try again"),
+        Kind::Locked => error.hint("another program is at work on the database; stop it and try again"),
         Kind::CannotWrite => error.hint("check free space and permissions of the folder"),
         Kind::Damaged => error.hint("check the file with `sqlite3 FILE 'PRAGMA integrity_check'`"),
         _ => error,

@@ -145,7 +145,7 @@ impl SqliteStore {
                     found.entry.name
                 ),
             )
-            .hint("tell it to drop those changes, or save them first"));
+            .hint("lose them: --since drop; keep them: --since keep --reverse-projection P"));
         }
         if changed {
             // Rows are taken out and put in as a program would: what its triggers keep in step stays so.
