@@ -24,9 +24,9 @@ pub(super) struct Details {
     /// A copy took the file's place, and the file of before was kept.
     #[serde(default)]
     pub exchanged: bool,
-    /// The other columns of the table then.
+    /// The other columns of the table then; none: it was not noted.
     #[serde(default)]
-    pub others: Vec<String>,
+    pub others: Option<Vec<String>>,
     /// Components of the new vectors, where no stamp says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unstamped: Option<usize>,
@@ -65,7 +65,9 @@ impl Details {
     /// The collection as it was then, of what is still there: columns that came since are not its, and stay as they are.
     pub fn as_then(&self, found: Found) -> Found {
         let mut entry = found.entry;
-        entry.others.retain(|column| self.others.contains(column));
+        if let Some(others) = &self.others {
+            entry.others.retain(|column| others.contains(column));
+        }
         Found { entry, ..found }
     }
 

@@ -37,7 +37,7 @@ mod walk;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::ArrayView2;
 use rusqlite::Connection;
@@ -80,7 +80,7 @@ pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn VectorSto
         return Err(Error::new(Kind::Unsupported, format!("`{}` is not a SQLite file", path.display()))
             .hint("an encrypted one (SQLCipher, SEE) has to be decrypted first: embedport takes no keys"));
     }
-    let store = SqliteStore { database, wishes, mixed: Mutex::default() };
+    let store = SqliteStore { database, wishes, mixed: Mutex::default(), taken_back: Mutex::default() };
     let connection = store.read()?;
     if sql::has_table(&connection, "embeddings_queue")? && sql::has_table(&connection, "segments")? {
         return Err(Error::new(
@@ -97,6 +97,8 @@ struct SqliteStore {
     wishes: Wishes,
     /// Collections that were counted, and whether there are vectors of other dimensions in their columns.
     mixed: Mutex<BTreeMap<String, bool>>,
+    /// Collections that were taken back, and the columns that they had then: others that came since are not theirs.
+    taken_back: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
 /// A stream of records.
@@ -169,7 +171,12 @@ impl VectorStore for SqliteStore {
     }
 
     fn content_digest(&self, collection: &Collection) -> Result<String> {
-        let (connection, found) = self.readable(collection)?;
+        let (connection, mut found) = self.readable(collection)?;
+        let taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(then) = taken_back.get(&collection.id) {
+            found.entry.others.retain(|column| then.contains(column));
+        }
+        drop(taken_back);
         let mut ignore = |_: &str, _: &str| {};
         let mut contents = sink::Contents::new(&mut ignore);
         found.holder.contents(&connection, &found.entry, &mut contents)?;
@@ -252,7 +259,7 @@ impl VectorStore for SqliteStore {
             fire_triggers: found.entry.fire_triggers,
             unstamped: self.wishes.no_stamp.then_some(target.space.dimension),
             exchanged,
-            others: found.entry.others.clone(),
+            others: Some(found.entry.others.clone()),
             // Also one that no longer holds: it is overwritten, and the way back leads to it.
             before: stamp::of(&connection, &found.entry.id)?.as_ref().map(Before::of),
         };

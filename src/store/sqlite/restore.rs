@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use rayon::prelude::*;
 use rusqlite::Connection;
@@ -120,6 +121,10 @@ impl SqliteStore {
 
     pub(super) fn back(&self, backup: &Backup, since: Since) -> Result<()> {
         let details = Details::parse(&backup.details)?;
+        if let Some(others) = details.others.clone() {
+            let mut taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
+            taken_back.insert(details.collection.clone(), others);
+        }
         if self.is_back(&self.read()?, &details)? {
             return Ok(()); // done before and cut short
         }
