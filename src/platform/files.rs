@@ -1,7 +1,8 @@
 //! Durable writing, positioned reading, free space, file hashes.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -233,6 +234,18 @@ pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<
             }
         }
         Ok(())
+    }
+}
+
+/// Copies some bytes of one file to the same place in another; moves the cursors of both.
+pub fn copy_range(from: &File, to: &File, bytes: Range<u64>) -> io::Result<()> {
+    let length = bytes.end.saturating_sub(bytes.start);
+    let (mut source, mut target) = (from, to);
+    source.seek(SeekFrom::Start(bytes.start))?;
+    target.seek(SeekFrom::Start(bytes.start))?;
+    match io::copy(&mut source.take(length), &mut target)? == length {
+        true => Ok(()),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

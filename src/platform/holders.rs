@@ -58,27 +58,17 @@ pub fn of_folder(folder: &Path, _main: &Path) -> Vec<Holder> {
     found
 }
 
-/// Who has one file open.
-#[derive(Debug)]
-pub struct Open {
-    /// Other processes, ordered by number.
-    pub others: Vec<Holder>,
-    /// How often this process has it open.
-    pub own: usize,
-}
-
-/// Who has the file `path` (its canonical name) open; `None` where the system does not tell.
-pub fn of_file(path: &Path) -> Option<Open> {
+/// Whether this process has the file `path` (its canonical name) open, or may have it open, where the system does not tell.
+pub fn open_here(path: &Path) -> bool {
     #[cfg(target_os = "linux")]
     {
-        let own = std::fs::read_dir("/proc/self/fd").ok()?.flatten();
-        let own = own.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == path)).count();
-        Some(Open { others: of_folder(path, path), own })
+        let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return true };
+        open.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == path))
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = path;
-        None
+        true
     }
 }
 
@@ -161,12 +151,14 @@ fn shared_kind(kind: &str) -> Option<&'static str> {
     }
 }
 
-/// The file system that `path` lies on, in words, if other hosts may write to it. That of a container is its own.
+/// Whether other hosts may write to the file system that `path` lies on, as far as is known. That of a container is its own.
 #[cfg(target_os = "linux")]
-pub(super) fn shared(path: &Path) -> Option<&'static str> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let kind = file_system(&mounts, path.canonicalize().ok()?.to_str()?)?;
-    shared_kind(&kind).filter(|_| kind != "overlay")
+pub(super) fn is_shared(path: &Path) -> bool {
+    let kind = || {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        file_system(&mounts, path.canonicalize().ok()?.to_str()?)
+    };
+    kind().is_some_and(|kind| kind != "overlay" && shared_kind(&kind).is_some())
 }
 
 /// Type of the file system that `path` lies on, by the lines of `mountinfo`: see proc(5). The longest mount point
@@ -223,7 +215,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let file = folder.path().join("held");
         std::fs::write(&file, "x").expect("write");
+        assert!(!open_here(&file));
         let _own = std::fs::File::open(&file).expect("open");
+        assert!(open_here(&file.canonicalize().expect("there")));
         assert_eq!(of_folder(folder.path(), &file), []);
         let mut other = Command::new("sleep")
             .arg("60")

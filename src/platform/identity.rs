@@ -4,34 +4,28 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::path::Path;
 
-/// Why no other file can take the place of the one at `path` without somebody noticing, in words; none: one can.
-pub fn cannot_be_repeated(path: &Path) -> Option<String> {
+/// Whether another file can be like the one at `path` in all that others see: one name, no attributes, on a file system
+/// of this host's own. `false` where the system does not tell.
+pub fn can_be_repeated(path: &Path) -> bool {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::fs::MetadataExt;
-        let metadata = match std::fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_file() => metadata,
-            Ok(_) => return Some("it is a link".into()),
-            Err(e) => return Some(format!("it cannot be looked at ({e})")),
-        };
-        if metadata.nlink() != 1 {
-            return Some("it has several names (hard links)".into());
-        }
-        if let Some(kind) = super::holders::shared(path) {
-            return Some(format!("it lies on {kind}"));
+        let is_one = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.nlink() == 1);
+        if !is_one || super::holders::is_shared(path) {
+            return false;
         }
         let mut names = Vec::with_capacity(4096);
         match rustix::fs::listxattr(path, rustix::buffer::spare_capacity(&mut names)) {
-            Err(rustix::io::Errno::NOTSUP) => None,
+            Err(rustix::io::Errno::NOTSUP) => true,
             // A label of SELinux is given to every new file by its folder.
-            Ok(_) if names.split(|byte| *byte == 0).all(|n| n.is_empty() || n == b"security.selinux") => None,
-            _ => Some("it has extended attributes or an access control list".into()),
+            Ok(_) => names.split(|byte| *byte == 0).all(|n| n.is_empty() || n == b"security.selinux"),
+            Err(_) => false,
         }
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = path;
-        Some("who else uses it cannot be seen on this system".into())
+        false
     }
 }
 
@@ -117,15 +111,15 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn what_no_copy_could_be_is_said() {
+    fn links_and_what_is_not_there_cannot_be_repeated() {
         let folder = tempfile::tempdir().expect("folder");
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("a"), "a").expect("write");
-        assert_eq!(cannot_be_repeated(&path("a")), None);
+        assert!(can_be_repeated(&path("a")));
         std::os::unix::fs::symlink(path("a"), path("b")).expect("link");
         std::fs::hard_link(path("a"), path("c")).expect("link");
-        for (name, why) in [("a", "several names"), ("b", "is a link"), ("d", "cannot be looked at")] {
-            assert!(cannot_be_repeated(&path(name)).is_some_and(|found| found.contains(why)), "{name}");
+        for name in ["a", "b", "d"] {
+            assert!(!can_be_repeated(&path(name)), "{name}");
         }
     }
 

@@ -3,7 +3,7 @@
 pub(in crate::store) mod rows_file;
 pub(in crate::store) mod whole;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
@@ -45,6 +45,13 @@ fn failure(doing: &str, cause: rusqlite::Error) -> Error {
         Kind::Damaged => error.hint("check the file with `sqlite3 FILE 'PRAGMA integrity_check'`"),
         _ => error,
     }
+}
+
+/// The file that SQLite keeps beside a database: `-wal`, `-journal`.
+pub(in crate::store) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 /// Opens an existing database. A journal that a killed program left behind is rolled back by the

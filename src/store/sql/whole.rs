@@ -1,6 +1,5 @@
 //! A copy of a whole database beside what a rewrite saves, usable without embedport.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
@@ -21,12 +20,10 @@ pub(in crate::store) fn copy(
 ) -> Result<(Vec<BackupFile>, Vec<File>)> {
     let (mut copies, mut open) = (Vec::new(), Vec::new());
     for suffix in ["", "-wal"] {
-        let mut path = OsString::from(database);
-        path.push(suffix);
-        let path = Path::new(&path);
-        let mut file = match File::open(path) {
+        let path = super::beside(database, suffix);
+        let mut file = match File::open(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            file => file.map_err(|e| Error::io("read", path, e))?,
+            file => file.map_err(|e| Error::io("read", &path, e))?,
         };
         let copy = folder.join(path.file_name().unwrap_or_default());
         let copied = files::write_atomically(&copy, |mut out| std::io::copy(&mut file, &mut out).map(drop));

@@ -129,7 +129,7 @@ impl SqliteStore {
             // The rest of the file is copied too.
             BackupChoice::Auto => 2 * collection.bytes >= self.bytes(),
         };
-        Ok(worth && exchange::obstacle(&self.database)?.is_none())
+        Ok(worth && exchange::lease(&self.database)?.is_some())
     }
 
     /// Why a collection cannot take vectors of `dimension` components, in words.

@@ -2,18 +2,14 @@
 
 use super::find::Found;
 use super::{SCHEME, SqliteStore};
+use crate::store::sql;
 use crate::store::{Collection, StoreDescription};
 
 impl SqliteStore {
     /// Bytes of the file and its log.
     pub(super) fn bytes(&self) -> u64 {
-        let mut log = self.database.clone().into_os_string();
-        log.push("-wal");
-        [self.database.clone(), log.into()]
-            .iter()
-            .filter_map(|p| std::fs::metadata(p).ok())
-            .map(|m| m.len())
-            .sum()
+        let files = [self.database.clone(), sql::beside(&self.database, "-wal")];
+        files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|found| found.len()).sum()
     }
 
     pub(super) fn described(&self, found: &[Found]) -> StoreDescription {

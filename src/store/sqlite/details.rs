@@ -5,10 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::find::Found;
-use super::stamp::Stamp;
+use super::stamp::Noted;
 use crate::error::{Error, Kind, Result};
-use crate::space::Space;
-use crate::store::Settings;
 
 /// What is kept for the way back, in a migration's own folder.
 pub(super) const BACKUP: &str = "backup";
@@ -31,44 +29,16 @@ pub(super) struct Details {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unstamped: Option<usize>,
     /// The stamp of before, if there was one.
-    pub before: Option<Before>,
-}
-
-/// A stamp, as it is written down.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Before {
-    pub space: Space,
-    pub migration: String,
-    pub settings: String,
-}
-
-impl Before {
-    pub fn of(stamp: &Stamp) -> Before {
-        Before {
-            space: stamp.space.clone(),
-            migration: stamp.migration.clone(),
-            settings: stamp.settings.to_text(),
-        }
-    }
-
-    pub fn stamp(&self, collection: &str) -> Result<Stamp> {
-        Ok(Stamp {
-            collection: collection.to_owned(),
-            space: self.space.clone(),
-            migration: self.migration.clone(),
-            settings: Settings::parse(&self.settings)?,
-        })
-    }
+    pub before: Option<Noted>,
 }
 
 impl Details {
     /// The collection as it was then, of what is still there: columns that came since are not its, and stay as they are.
-    pub fn as_then(&self, found: Found) -> Found {
-        let mut entry = found.entry;
+    pub fn as_then(&self, mut found: Found) -> Found {
         if let Some(others) = &self.others {
-            entry.others.retain(|column| others.contains(column));
+            found.entry.keep_others(others);
         }
-        Found { entry, ..found }
+        found
     }
 
     /// # Errors

@@ -91,6 +91,11 @@ impl Entry {
         std::iter::once(&self.vector).chain(&self.scale).cloned().collect()
     }
 
+    /// Leaves out the other columns that are not among these: they came later, and are not the collection's.
+    pub fn keep_others(&mut self, columns: &[String]) {
+        self.others.retain(|column| columns.contains(column));
+    }
+
     /// The collection once its vectors have so many components.
     pub fn with_dimension(&self, dimension: usize) -> Entry {
         Entry { dimension: Some(dimension), ..self.clone() }

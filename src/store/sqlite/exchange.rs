@@ -28,40 +28,23 @@ const COPY: &str = "rewritten.db";
 /// What the file was left as, in the migration's own folder.
 const LEFT: &str = "left.json";
 
-/// Why the file has to be written itself, in words; none: a copy can take its place, as far as is known beforehand. This
-/// process must hold no lock on the file.
-pub(super) fn obstacle(database: &Path) -> Result<Option<String>> {
-    if let Some(why) = identity::cannot_be_repeated(database) {
-        return Ok(Some(why));
+/// A lease on the file, if another can take its place now; none: the file has to be written itself. What this process
+/// has open of it is left alone, but it must hold no lock on it that [`holders::open_here`] does not see.
+pub(super) fn lease(database: &Path) -> Result<Option<Lease>> {
+    // Asked first: trying to get a lease lets go of locks.
+    if holders::open_here(database) || !identity::can_be_repeated(database) {
+        return Ok(None);
     }
-    // Asked first: a lease lets go of locks, and names nobody.
-    match holders::of_file(database) {
-        Some(all) if all.own > 0 => return Ok(Some("this program has it open elsewhere".into())),
-        Some(all) if !all.others.is_empty() => {
-            let names: Vec<String> = all.others.iter().map(ToString::to_string).collect();
-            return Ok(Some(format!("it is open in {}", names.join(", "))));
-        }
-        _ => {}
-    }
-    let wrap = |cause| Error::io("read", database, cause);
-    let Some(lease) = Lease::take(database).map_err(wrap)? else {
-        return Ok(Some("whether others have it open cannot be known".into()));
-    };
-    Ok(match Left::of(lease.file()) {
-        Ok(left) if left.is_wal() => Some("it has a write-ahead log".into()),
-        Ok(_) if !is_quiet(database) => Some("a journal lies beside it".into()),
-        Ok(_) => None,
-        Err(_) => Some("it has no header".into()),
-    })
+    let lease = Lease::take(database).map_err(|cause| Error::io("read", database, cause))?;
+    let fits = |lease: &Lease| Left::of(lease.file()).is_ok_and(|left| !left.is_wal()) && is_quiet(database);
+    Ok(lease.filter(fits))
 }
 
 /// Whether no journal lies beside the file that SQLite would play into whatever has its name.
 fn is_quiet(database: &Path) -> bool {
     ["-journal", "-wal"].iter().all(|suffix| {
-        let mut path = database.as_os_str().to_owned();
-        path.push(suffix);
         let mut head = [0; 8];
-        match File::open(&path) {
+        match File::open(sql::beside(database, suffix)) {
             Err(e) => e.kind() == std::io::ErrorKind::NotFound,
             // One that was given up is empty, or begins with zeros.
             Ok(file) => files::read_exact_at(&file, &mut head, 0).is_err() || head == [0; 8],
@@ -105,8 +88,11 @@ pub(super) struct Exchange {
     database: PathBuf,
     copy: PathBuf,
     folder: PathBuf,
-    /// The connection to the copy; none once it is in place.
-    pub connection: Option<Connection>,
+    /// The file of before, and the copy.
+    files: (Arc<File>, File),
+    /// The connection to the copy; none before it is whole, and once it is in place.
+    connection: Option<Connection>,
+    fire_triggers: bool,
     kept: PathBuf,
     hash: Hashing,
     syncing: Option<Syncing>,
@@ -127,8 +113,8 @@ impl Drop for Hashing {
 }
 
 impl Exchange {
-    /// Copies the file, which the caller has locked, into the migration's folder, and links it to where the backup is
-    /// kept. `None` if this file system cannot do that. What is pushed to `open` has to stay open as long as the lock is to
+    /// Makes room for the copy of the file, which the caller has locked, in the migration's folder, and links the file to
+    /// where the backup is kept. `None` if this file system cannot do that. What is pushed to `open` has to stay open as long as the lock is to
     /// be held: closing a file lets go of every lock that this process has on it.
     pub fn begin(
         database: &Path,
@@ -147,27 +133,24 @@ impl Exchange {
         open.extend([source.clone(), hashed.clone()]);
         let was = Left::of(&source).map_err(wrap)?;
         let inode = identity::number(&source.metadata().map_err(wrap)?);
-        // Beside the copying and all that follows.
+        // Beside all that follows.
         let hash = Builder::new().spawn(move || files::sha256_of(hashed.as_ref())).map_err(wrap)?;
         let hash = Hashing(Some(hash));
         let copy = folder.join(COPY);
         fault::reach("copy").map_err(|e| Error::io("write", &copy, e))?;
-        let mut made = identity::private(&copy).map_err(|e| Error::io("write", &copy, e))?;
-        std::io::copy(&mut source.as_ref(), &mut made).map_err(|e| Error::io("write", &copy, e))?;
+        let made = identity::private(&copy).map_err(|e| Error::io("write", &copy, e))?;
         if !identity::repeat(&source, &made) {
             std::fs::remove_file(&copy).map_err(|e| Error::io("remove", &copy, e))?;
             files::remove_file(&kept)?;
             return Ok(None);
         }
-        let connection = sql::open(&copy, false)?;
-        // Nobody sees the copy before it is whole and durable.
-        access::alone(&connection, details.fire_triggers)?;
-        connection.execute_batch("BEGIN IMMEDIATE").doing("begin to write")?;
         Ok(Some(Exchange {
             database: database.to_path_buf(),
             copy,
             folder,
-            connection: Some(connection),
+            files: (source, made),
+            connection: None,
+            fire_triggers: details.fire_triggers,
             kept,
             hash,
             syncing: None,
@@ -176,9 +159,41 @@ impl Exchange {
         }))
     }
 
+    /// The file of before, and the copy as long as nothing is in it.
+    pub fn files(&self) -> (&File, &File) {
+        (&self.files.0, &self.files.1)
+    }
+
+    /// The connection to the copy, which holds at least what the file held before.
+    pub fn whole(&mut self) -> Result<&Connection> {
+        if self.connection.is_none() {
+            let (source, mut made) = self.files();
+            std::io::copy(&mut &*source, &mut made).map_err(|e| Error::io("write", &self.copy, e))?;
+            self.open()?;
+        }
+        self.connection()
+    }
+
+    /// As [`Exchange::whole`], for a copy that somebody else has filled.
+    pub fn filled(&mut self) -> Result<()> {
+        let connection = self.open()?;
+        // Written again, it makes SQLite count a change, as after every other write.
+        let doing = "write the copy";
+        let own: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).doing(doing)?;
+        connection.pragma_update(None, "user_version", own).doing(doing)
+    }
+
+    fn open(&mut self) -> Result<&Connection> {
+        let connection = sql::open(&self.copy, false)?;
+        // Nobody sees the copy before it is durable.
+        access::alone(&connection, self.fire_triggers)?;
+        connection.execute_batch("BEGIN IMMEDIATE").doing("begin to write")?;
+        Ok(self.connection.insert(connection))
+    }
+
     /// The connection to the copy.
     pub fn connection(&self) -> Result<&Connection> {
-        self.connection.as_ref().ok_or_else(|| Error::new(Kind::Internal, "the copy is in place already"))
+        self.connection.as_ref().ok_or_else(|| Error::new(Kind::Internal, "the copy is not there"))
     }
 
     /// The file of before, for the list of what is kept.
@@ -206,7 +221,7 @@ impl Exchange {
         reach("flush")?;
         match self.connection.take() {
             Some(connection) => connection.close().map_err(|(_, e)| e).doing("close the copy")?,
-            None => return Err(Error::new(Kind::Internal, "the copy is in place already")),
+            None => return Err(Error::new(Kind::Internal, "the copy is not there")),
         }
         match self.syncing.take() {
             Some(syncing) => syncing.finish()?,
@@ -218,7 +233,7 @@ impl Exchange {
             .map_err(|e| Error::new(Kind::Internal, "cannot write as JSON").because(e))?;
         files::write(&self.folder.join(LEFT), &left)?;
         reach("commit")?;
-        drop(lock);
+        drop((lock, self.files));
         let lease = alone(&self.database, &self.was, self.inode)?;
         files::rename(&self.copy, &self.database)?;
         if !lease.holds() {
@@ -273,12 +288,8 @@ pub(super) fn is_as_left(file: &File, folder: &Path) -> Result<bool> {
 /// Puts the kept file back in the place of the one that is there, with the permissions that this one has by now; `folder` is
 /// the migration's own. `false`: others have the file open, or it is not as it was left.
 pub(super) fn back(database: &Path, kept: &Path, folder: &Path) -> Result<bool> {
-    let wrap = |cause| Error::io("read", database, cause);
-    if obstacle(database)?.is_some() {
-        return Ok(false);
-    }
-    let Some(lease) = Lease::take(database).map_err(wrap)? else { return Ok(false) };
-    if !is_as_left(lease.file(), folder)? || !is_quiet(database) {
+    let Some(lease) = lease(database)? else { return Ok(false) };
+    if !is_as_left(lease.file(), folder)? {
         return Ok(false);
     }
     if !identity::repeat(lease.file(), &File::open(kept).map_err(|e| Error::io("read", kept, e))?) {

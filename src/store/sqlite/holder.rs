@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::entry::Entry;
+use super::exchange::Exchange;
 use super::sink::{Contents, Sink};
 use super::walk;
 use crate::context::Context;
@@ -21,11 +22,21 @@ pub(super) struct Cursor(pub Vec<Value>);
 pub(super) type Send<'a> = dyn Fn(&Batch) -> Result<Array2<f32>> + Sync + 'a;
 
 /// The files of a rewrite.
-pub(super) struct Sides<'a> {
-    /// Where records are read, if that is another file than the one that is written: as that one was before.
-    pub source: Option<&'a mut Connection>,
-    /// Where they are written.
-    pub target: &'a Connection,
+pub(super) enum Sides<'a> {
+    /// What is read is written over.
+    Same(&'a Connection),
+    /// What is read stays as it is: a copy of it is written.
+    Copy { source: &'a mut Connection, exchange: &'a mut Exchange },
+}
+
+impl Sides<'_> {
+    /// Where records are written; it holds everything that is not rewritten yet.
+    pub fn target(&mut self) -> Result<&Connection> {
+        match self {
+            Sides::Same(connection) => Ok(connection),
+            Sides::Copy { exchange, .. } => exchange.whole(),
+        }
+    }
 }
 
 /// One way of holding vectors. See [`Entry`] for what is the same in all of them.
@@ -44,11 +55,12 @@ pub(super) trait Holder: Debug {
     ) -> Result<Option<Batch>>;
 
     /// Inside the open transaction: gives `sink` everything that [`Holder::restore`] needs (unless what is read stays as a
-    /// file of its own) and what the collection holds beside its vectors, and puts the vectors that `send` returns (of `dimension` components) in the place of the
-    /// ones that are there. Afterwards the collection reads as `entry` with that dimension.
+    /// file of its own) and what the collection holds beside its vectors, and puts the vectors that `send` returns (of
+    /// `dimension` components) in the place of the ones that are there. Afterwards the collection reads as `entry` with that
+    /// dimension in [`Sides::target`].
     fn transform(
         &self,
-        sides: Sides<'_>,
+        sides: &mut Sides<'_>,
         entry: &Entry,
         dimension: usize,
         send: &Send<'_>,

@@ -1,7 +1,7 @@
 //! Vectors in a SQLite file: in a column of any table.
 //!
-//! A collection is a table and one of its columns; it is rewritten by one transaction on the file itself, so that every
-//! opener finds the vectors of before or those of after.
+//! A collection is a table and one of its columns. It is rewritten by one transaction on the file itself, or by a copy that
+//! takes the file's place, so that every opener finds the vectors of before or those of after.
 
 mod access;
 mod back;
@@ -20,6 +20,7 @@ mod groups;
 mod holder;
 mod npy;
 mod obstacles;
+mod pages;
 mod pipeline;
 mod put;
 mod restore;
@@ -42,11 +43,12 @@ use std::sync::{Mutex, PoisonError};
 use ndarray::ArrayView2;
 use rusqlite::Connection;
 
-use self::details::{Before, Details};
+use self::details::Details;
 use self::find::Found;
 use self::holder::Cursor;
 use self::rewrite::SqliteRewrite;
 use self::settings::Wishes;
+use self::stamp::Noted;
 use super::sql;
 use super::{
     Backup, BackupChoice, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite,
@@ -174,7 +176,7 @@ impl VectorStore for SqliteStore {
         let (connection, mut found) = self.readable(collection)?;
         let taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(then) = taken_back.get(&collection.id) {
-            found.entry.others.retain(|column| then.contains(column));
+            found.entry.keep_others(then);
         }
         drop(taken_back);
         let mut ignore = |_: &str, _: &str| {};
@@ -261,7 +263,7 @@ impl VectorStore for SqliteStore {
             exchanged,
             others: Some(found.entry.others.clone()),
             // Also one that no longer holds: it is overwritten, and the way back leads to it.
-            before: stamp::of(&connection, &found.entry.id)?.as_ref().map(Before::of),
+            before: stamp::of(&connection, &found.entry.id)?.as_ref().map(Noted::of),
         };
         Ok(Box::new(SqliteRewrite {
             database: self.database.clone(),

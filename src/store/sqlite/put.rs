@@ -1,10 +1,13 @@
 //! Putting values into rows that are there.
 
+use ndarray::ArrayView1;
 use rusqlite::blob::Blob;
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Statement, params_from_iter};
 
+use super::encoding::Encoding;
 use super::entry::Entry;
+use super::sink::{HASH, hash_vector};
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::quoted;
@@ -74,10 +77,30 @@ impl<'c> Put<'c> {
     }
 }
 
+/// A vector as the values of [`Entry::vector_columns`], and the hash of these.
+///
+/// # Errors
+/// [`Kind::Damaged`] if it is not finite.
+pub(super) fn encoded(
+    encoding: Encoding,
+    vector: ArrayView1<'_, f32>,
+    id: &str,
+) -> Result<(Value, Option<Value>, [u8; HASH])> {
+    let vector = vector.to_slice().unwrap_or_default();
+    if !crate::simd::all_finite(vector) {
+        let found = format!("the new vector of record `{}` is not finite", id.escape_debug());
+        return Err(Error::new(Kind::Damaged, found));
+    }
+    let (value, scale) = encoding.encode(vector);
+    let scale = scale.map(Value::Real);
+    let hash = hash_vector(std::iter::once(&value).chain(&scale).map(ValueRef::from));
+    Ok((value, scale, hash))
+}
+
 /// Whether values can be written over those there, byte for byte, past the statement that SQLite would run for each row:
 /// they are blobs as long as before in rows with a number, and nothing else depends on them. SQLite itself refuses
 /// columns that an index or a generated column reads.
-fn overwrites(connection: &Connection, entry: &Entry, dimension: usize) -> Result<bool> {
+pub(super) fn overwrites(connection: &Connection, entry: &Entry, dimension: usize) -> Result<bool> {
     let lengths =
         entry.dimension.map(|source| (entry.encoding.length(source), entry.encoding.length(dimension)));
     let alike = matches!(lengths, Some((Some(source), Some(target))) if source == target);

@@ -84,8 +84,7 @@ impl SqliteStore {
     pub(super) fn changes(&self, backup: &Backup) -> Result<Changes> {
         let details = Details::parse(&backup.details)?;
         // Opening and closing the file would let go of locks that this process has on it.
-        let open_here = holders::of_file(&self.database).is_none_or(|all| all.own > 0);
-        if details.exchanged && !open_here {
+        if details.exchanged && !holders::open_here(&self.database) {
             let wrap = |cause| Error::io("read", &self.database, cause);
             let file = File::open(&self.database).map_err(wrap)?;
             if exchange::is_as_left(&file, &self.own(&details))? {
@@ -218,9 +217,8 @@ fn rows_of(kept: &Path, folder: &Path, found: &Found, dimension: usize) -> Resul
         entropy: &|| [0; 16],
     };
     let entry = found.entry.with_dimension(dimension);
-    let sides = Sides { source: None, target: &connection };
     let same = |batch: &Batch| Ok(batch.vectors.clone());
-    found.holder.transform(sides, &entry, dimension, &same, &mut sink, &calm)?;
+    found.holder.transform(&mut Sides::Same(&connection), &entry, dimension, &same, &mut sink, &calm)?;
     writer.finish()?;
     std::io::Write::flush(&mut out).map_err(wrap)?;
     drop(out);

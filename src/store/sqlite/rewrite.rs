@@ -1,4 +1,4 @@
-//! A rewrite in progress: one transaction from the first record read to the commit.
+//! A rewrite in progress: one transaction, from the first record read to the commit, that keeps every other writer out.
 
 use std::fs::File;
 use std::io::Write;
@@ -92,9 +92,9 @@ impl SqliteRewrite {
         context: &Context<'_>,
     ) -> Result<String> {
         let SqliteRewrite { found: Found { entry, holder, .. }, connection, exchange, target, .. } = self;
-        let sides = match exchange {
-            Some(exchange) => Sides { source: Some(connection), target: exchange.connection()? },
-            None => Sides { source: None, target: connection },
+        let mut sides = match exchange {
+            Some(exchange) => Sides::Copy { source: connection, exchange },
+            None => Sides::Same(connection),
         };
         let encoding = entry.encoding;
         let send = |batch: &Batch| pass.vectors(batch, &|vector| encoding.round(vector));
@@ -102,7 +102,7 @@ impl SqliteRewrite {
         let hashes = [CONTENTS, VECTOR].map(str::to_owned);
         written.table(NOTED, &[&key_names(entry)[..], &hashes].concat())?;
         let mut sink = Sink { rows: &mut rows, written: &mut written, contents: Contents::new(look) };
-        holder.transform(sides, entry, target.space.dimension, &send, &mut sink, context)?;
+        holder.transform(&mut sides, entry, target.space.dimension, &send, &mut sink, context)?;
         let content = sink.contents.finish();
         written.end_table()?;
         written.finish()?;
@@ -194,22 +194,17 @@ impl Rewrite for SqliteRewrite {
             self.exchange = Exchange::begin(&self.database, &self.base, &self.details, &mut self.open)?;
             self.details.exchanged = self.exchange.is_some();
         }
-        let (mut kept, mut names) = (Vec::new(), vec![WRITTEN]);
-        let rows = folder.join(ROWS);
-        if !self.details.exchanged {
-            names.push(ROWS);
-            if self.target.backup == BackupChoice::Full {
-                kept = self.copy_whole(&folder)?;
-            }
-        }
-        let content =
-            self.save_and_write(&folder, (names.len() > 1).then_some(&rows), pass, look, context)?;
+        let rows = (!self.details.exchanged).then(|| folder.join(ROWS));
+        let mut kept = match self.target.backup {
+            BackupChoice::Full if rows.is_some() => self.copy_whole(&folder)?,
+            _ => Vec::new(),
+        };
+        let content = self.save_and_write(&folder, rows.as_deref(), pass, look, context)?;
         self.written = true;
         if self.details.unstamped.is_some() {
             Unstamped::note(&self.found.entry, &self.stamp(), &folder.join(WRITTEN), &own)?;
         }
-        for name in names {
-            let path = folder.join(name);
+        for path in std::iter::once(folder.join(WRITTEN)).chain(rows) {
             kept.push(BackupFile::of(&path, relative(&self.base, &path))?);
         }
         if let Some(exchange) = &mut self.exchange {

@@ -2,6 +2,7 @@
 //! it changes in the same transaction as the vectors.
 
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 use super::settings::Wishes;
 use crate::error::{Error, Kind, Result};
@@ -27,6 +28,33 @@ impl Stamp {
     /// [`Kind::Damaged`] if they are none.
     pub fn wishes(&self) -> Result<Wishes> {
         Wishes::read(&self.settings).map_err(|e| e.context(format!("the stamp in `{TABLE}` is damaged")))
+    }
+}
+
+/// A stamp as it is noted down outside of the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Noted {
+    pub space: Space,
+    pub migration: String,
+    settings: String,
+}
+
+impl Noted {
+    pub fn of(stamp: &Stamp) -> Noted {
+        let Stamp { space, migration, settings, .. } = stamp.clone();
+        Noted { space, migration, settings: settings.to_text() }
+    }
+
+    /// # Errors
+    /// [`Kind::Damaged`](crate::error::Kind::Damaged) if it was changed by something else.
+    pub fn stamp(&self, collection: &str) -> Result<Stamp> {
+        let Noted { space, migration, settings } = self.clone();
+        Ok(Stamp {
+            collection: collection.to_owned(),
+            space,
+            migration,
+            settings: Settings::parse(&settings)?,
+        })
     }
 }
 

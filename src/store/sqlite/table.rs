@@ -3,30 +3,28 @@
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
-use ndarray::Array2;
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
+use rusqlite::types::Value;
 
 use super::entry::Entry;
 use super::holder::{Cursor, Holder, Send, Sides};
 use super::pipeline::{self, Ends};
-use super::put::Put;
-use super::rows::{Piece, Pieces, RowReader, Select, key_of, shaped};
-use super::sink::{HASH, Sink, hash_vector};
-use super::{back, obstacles};
+use super::put::{Put, encoded};
+use super::rows::{Columns, Piece, Pieces, RowReader, Select};
+use super::sink::{HASH, Sink};
+use super::{back, obstacles, pages};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::store::Batch;
 use crate::store::rewriting::expect_shape;
-use crate::store::sql::Doing;
 
 /// Name of the table with the saved rows, and of the columns with their keys in it.
 pub(super) const SAVED: &str = "records";
 pub(super) const KEY: &str = "embedport_key";
 /// Bytes of vectors that are read, mapped and written at a time.
-const PIECE: usize = 1 << 20;
+pub(super) const PIECE: usize = 1 << 20;
 /// Pieces that are read ahead where reading has a thread of its own.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 /// See the module.
 #[derive(Debug)]
@@ -48,47 +46,30 @@ impl Holder for Table {
         max: usize,
         texts: bool,
     ) -> Result<Option<Batch>> {
-        let doing = "read records";
-        let dimension = dimension(entry)?;
-        let select = Select::new(entry, !cursor.0.is_empty(), texts, &[]);
-        let reader = RowReader { entry, dimension, select: &select };
-        let mut statement = connection.prepare_cached(&select.sql).doing(doing)?;
-        let limit = Value::Integer(i64::try_from(max.max(1)).unwrap_or(i64::MAX));
-        let behind = std::mem::take(&mut cursor.0);
-        let mut rows = statement.query(params_from_iter(behind.into_iter().chain([limit]))).doing(doing)?;
-        let mut batch = Batch { ids: Vec::new(), vectors: Array2::zeros((0, 0)), texts: Vec::new() };
-        let mut vectors = Vec::new();
-        while let Some(row) = rows.next().doing(doing)? {
-            let id = reader.id(row)?;
-            reader.vector(row, &id, &mut vectors)?;
-            if texts {
-                batch.texts.push(reader.text(row)?.map(str::to_owned));
-            }
-            batch.ids.push(id);
-            cursor.0.clear();
-            key_of(row, select.key, &mut cursor.0)?;
-        }
-        if batch.ids.is_empty() {
-            return Ok(None);
-        }
-        batch.vectors = shaped(batch.ids.len(), dimension, vectors)?;
-        Ok(Some(batch))
+        let columns = Columns { vectors: true, texts, others: false };
+        let select = Select::new(entry, !cursor.0.is_empty(), columns);
+        let reader = RowReader { entry, select: &select };
+        reader.batch(connection, dimension(entry)?, &mut cursor.0, max, &mut |_| Ok(()))
     }
 
     fn transform(
         &self,
-        sides: Sides<'_>,
+        sides: &mut Sides<'_>,
         entry: &Entry,
         dimension: usize,
         send: &Send<'_>,
         sink: &mut Sink<'_, '_>,
         context: &Context<'_>,
     ) -> Result<()> {
+        if let Sides::Copy { source, exchange } = sides
+            && let Some(vectors) = pages::find(source, exchange, entry, dimension)?
+        {
+            return pages::run(vectors, source, exchange, entry, send, sink, context);
+        }
         let source = self::dimension(entry)?;
         let rows = (PIECE / 4 / source.max(dimension)).clamp(16, 4096);
         let stored = [&entry.others[..], &entry.vector_columns()].concat();
         sink.rows.table(SAVED, &[&back::key_names(entry)[..], &stored].concat())?;
-        let put = Put::new(sides.target, entry, dimension)?;
         let encoding = entry.encoding;
         let work = |Piece { batch, keys, contents }: Piece| {
             let new = send(&batch)?;
@@ -96,26 +77,21 @@ impl Holder for Table {
             let (mut values, mut hashes) =
                 (Vec::with_capacity(batch.ids.len()), Vec::with_capacity(batch.ids.len()));
             for (vector, id) in new.outer_iter().zip(&batch.ids) {
-                let vector = vector.to_slice().unwrap_or_default();
-                if !crate::simd::all_finite(vector) {
-                    let found = format!("the new vector of record `{}` is not finite", id.escape_debug());
-                    return Err(Error::new(Kind::Damaged, found));
-                }
-                let (value, scale) = encoding.encode(vector);
-                let scale = scale.map(Value::Real);
-                let both = std::iter::once(&value).chain(&scale).map(ValueRef::from);
-                hashes.push(hash_vector(both));
+                let (value, scale, hash) = encoded(encoding, vector, id)?;
+                hashes.push(hash);
                 values.push(value);
                 values.extend(scale);
             }
             Ok(Done { ids: batch.ids, texts: batch.texts, keys, contents, values, hashes })
         };
-        match sides.source {
-            None => {
-                let from = From::Same(Pieces::new(sides.target, entry, source, rows));
+        match sides {
+            Sides::Same(connection) => {
+                let put = Put::new(connection, entry, dimension)?;
+                let from = From::Same(Box::new(Pieces::new(connection, entry, source, rows)));
                 pipeline::run(&mut Rewriting { entry, put, sink, context, from }, &work)?;
             }
-            Some(connection) => thread::scope(|scope| {
+            Sides::Copy { source: connection, exchange } => thread::scope(|scope| {
+                let put = Put::new(exchange.whole()?, entry, dimension)?;
                 let (give, take) = mpsc::sync_channel(AHEAD);
                 scope.spawn(move || read_ahead(connection, entry, source, rows, &give));
                 // The reader ends when nobody takes what it reads: this has to be gone before it is waited for.
@@ -165,7 +141,7 @@ fn read_ahead(
 /// Where the pieces come from.
 enum From<'a> {
     /// The file that is written.
-    Same(Pieces<'a>),
+    Same(Box<Pieces<'a>>),
     /// Another file, read by another thread; nothing of it needs to be saved.
     Ahead(Receiver<Result<Piece>>),
 }

@@ -77,15 +77,15 @@ impl Holder for Twin {
 
     fn transform(
         &self,
-        sides: Sides<'_>,
+        sides: &mut Sides<'_>,
         entry: &Entry,
         dimension: usize,
         send: &Send<'_>,
         sink: &mut Sink<'_, '_>,
         context: &Context<'_>,
     ) -> Result<()> {
-        let connection = sides.target;
         Table.transform(sides, entry, dimension, send, sink, context)?;
+        let connection = sides.target()?;
         let doing = "read the rewritten vectors";
         let sql =
             format!("SELECT {} FROM main.{} WHERE rowid = ?1", quoted(&entry.vector), entry.table_name());

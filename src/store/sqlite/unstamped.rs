@@ -10,11 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Entry, list};
 use super::put::by_key;
 use super::sink::hash_vector;
-use super::stamp::Stamp;
+use super::stamp::{Noted, Stamp};
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
-use crate::space::Space;
-use crate::store::Settings;
 use crate::store::sql::rows_file::{self, Stored, quoted};
 use crate::store::sql::{self, Doing};
 
@@ -30,9 +28,8 @@ const MOST: u64 = 16 << 20;
 #[derive(Serialize, Deserialize)]
 pub(super) struct Unstamped {
     collection: String,
-    space: Space,
-    migration: String,
-    settings: String,
+    #[serde(flatten)]
+    noted: Noted,
     table: String,
     key: Vec<String>,
     vectors: Vec<String>,
@@ -78,9 +75,7 @@ impl Unstamped {
         });
         let note = Unstamped {
             collection: stamp.collection.clone(),
-            space: stamp.space.clone(),
-            migration: stamp.migration.clone(),
-            settings: stamp.settings.to_text(),
+            noted: Noted::of(stamp),
             table: entry.table.clone(),
             key: entry.key.clone(),
             vectors: entry.vector_columns(),
@@ -134,9 +129,7 @@ impl Unstamped {
 
     /// The stamp that the file does not have.
     pub fn stamp(&self) -> Result<Stamp> {
-        let settings = Settings::parse(&self.settings)?;
-        let (collection, space) = (self.collection.clone(), self.space.clone());
-        Ok(Stamp { collection, space, migration: self.migration.clone(), settings })
+        self.noted.stamp(&self.collection)
     }
 
     /// The migration of this folder is taken back.

@@ -188,14 +188,14 @@ impl Holder for Vec0 {
 
     fn transform(
         &self,
-        sides: Sides<'_>,
+        sides: &mut Sides<'_>,
         entry: &Entry,
         dimension: usize,
         send: &Send<'_>,
         sink: &mut Sink<'_, '_>,
         context: &Context<'_>,
     ) -> Result<()> {
-        rewrite::run(self, sides.target, entry, dimension, send, sink, context)
+        rewrite::run(self, sides.target()?, entry, dimension, send, sink, context)
     }
 
     fn restore(&self, connection: &Connection, entry: &Entry, changed: bool) -> Result<()> {

@@ -99,8 +99,7 @@ pub(super) fn rewrite(connection: &Connection, name: &str, dimension: usize) -> 
     };
     sink.written.table("written", &["key", "contents", "vector"].map(str::to_owned))?;
     let send = |batch: &Batch| Ok(mapped(&batch.vectors, dimension));
-    let sides = Sides { source: None, target: connection };
-    holder.transform(sides, &entry, dimension, &send, &mut sink, &context())?;
+    holder.transform(&mut Sides::Same(connection), &entry, dimension, &send, &mut sink, &context())?;
     let digest = sink.contents.finish();
     rows.extend(b"Z");
     written.extend(b".Z");
