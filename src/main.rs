@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Err(refused) => return not_understood(&refused),
     };
     let output = Output { json: cli.json, quiet: cli.quiet };
+    without_statistics();
     match run(cli, output) {
         Ok(code) => code,
         Err(error) => {
@@ -30,6 +31,14 @@ fn main() -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// Stops SQLite from counting the memory that it takes: all threads would wait for each other to count.
+#[allow(unsafe_code)]
+fn without_statistics() {
+    use rusqlite::ffi;
+    // SAFETY: nothing of SQLite has been called before, and no other thread runs; this setting takes one integer.
+    let _ = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0) };
 }
 
 /// Help and version, or arguments that make no sense: these get a document too if `--json` is among them.

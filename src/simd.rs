@@ -4,7 +4,7 @@
 //! every processor.
 
 use ndarray::ArrayView1;
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 /// Sums side by side: two vectors of AVX2.
 const LANES: usize = 16;
@@ -32,7 +32,9 @@ pub fn squares(row: &[f32]) -> f64 {
 
 /// Inner product of two vectors of the same length, summed in f64.
 pub fn product(a: &[f32], b: &[f32]) -> f64 {
-    Arch::new().dispatch(|| {
+    // Left to itself, the compiler does not put something this long into the place where it may use wider registers.
+    #[inline(always)]
+    fn sum(a: &[f32], b: &[f32]) -> f64 {
         let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES_F64>(), b.as_chunks::<LANES_F64>());
         let mut sums = [0f64; LANES_F64];
         for (a, b) in a.iter().zip(b) {
@@ -42,7 +44,16 @@ pub fn product(a: &[f32], b: &[f32]) -> f64 {
         }
         let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         sums.into_iter().fold(rest, |all, sum| all + sum)
-    })
+    }
+    struct Sum<'v>(&'v [f32], &'v [f32]);
+    impl NullaryFnOnce for Sum<'_> {
+        type Output = f64;
+        #[inline(always)]
+        fn call(self) -> f64 {
+            sum(self.0, self.1)
+        }
+    }
+    Arch::new().dispatch(Sum(a, b))
 }
 
 /// Squared Euclidean length, summed in f32.

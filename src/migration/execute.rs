@@ -229,11 +229,11 @@ impl Run<'_> {
         let saved = rewrite.transform(&pass, &mut |id, text| probes.look(id, text), self.context);
         self.context.progress.finish();
         let saved = saved?;
-        self.journal.content_sha256 = Some(saved.content);
+        self.journal.content_digest = Some(saved.content);
         self.journal.backup = Some(saved.backup);
         let applied = pass.finish();
         self.zero_vectors = applied.zero_vectors;
-        self.journal.source_sha256 = Some(applied.source.to_hex());
+        self.journal.source_fingerprint = Some(applied.source.to_hex());
         Ok(applied)
     }
 

@@ -62,10 +62,10 @@ pub struct Journal {
     /// When the backup was given up, RFC 3339, UTC.
     #[serde(default)]
     pub pruned: Option<String>,
-    /// SHA-256 over ids, texts and metadata before the rewrite.
-    pub content_sha256: Option<String>,
+    /// Digest of ids, texts and metadata before the rewrite.
+    pub content_digest: Option<String>,
     /// Fingerprint of ids and source vectors before the rewrite, see [`Fingerprint`](super::fingerprint::Fingerprint).
-    pub source_sha256: Option<String>,
+    pub source_fingerprint: Option<String>,
     /// What became of the index.
     #[serde(default)]
     pub index: Option<IndexReport>,
@@ -110,8 +110,8 @@ impl Journal {
             sweep: serde_json::Value::Null,
             backup: None,
             pruned: None,
-            content_sha256: None,
-            source_sha256: None,
+            content_digest: None,
+            source_fingerprint: None,
             index: None,
             verification: None,
         }

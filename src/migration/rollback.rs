@@ -210,7 +210,7 @@ fn check_restored(
         Relation::Equal,
         journal.plan.records as f64,
     );
-    if let Some(before) = &journal.source_sha256 {
+    if let Some(before) = &journal.source_fingerprint {
         let differs = *before != fingerprint.to_hex();
         report.check(
             Family::Delivery,
@@ -221,7 +221,7 @@ fn check_restored(
         );
     }
     // Where nothing had changed, nothing of texts and metadata was touched.
-    if let Some(before) = journal.content_sha256.as_ref().filter(|_| !changes.is_none()) {
+    if let Some(before) = journal.content_digest.as_ref().filter(|_| !changes.is_none()) {
         let differs = *before != store.content_digest(collection)?;
         report.check(
             Family::Delivery,

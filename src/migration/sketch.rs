@@ -4,7 +4,7 @@
 //! vectors agree in both by chance only; a changed, swapped or zeroed component moves the inner product.
 
 use ndarray::ArrayView1;
-use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Kind, Result};
 use crate::simd;
@@ -98,10 +98,9 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Vec<Sketch>> {
         .collect())
 }
 
-/// Eight bytes of the SHA-256 of an identifier.
+/// XXH3 (64 bits) of an identifier.
 pub fn hash_id(id: &str) -> u64 {
-    let digest = Sha256::digest(id.as_bytes());
-    digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+    xxh3_64(id.as_bytes())
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014).

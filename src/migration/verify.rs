@@ -109,7 +109,7 @@ pub fn verify(
     }
     if knows_changes
         && changes.is_none()
-        && let Some(before) = &journal.content_sha256
+        && let Some(before) = &journal.content_digest
     {
         let same = *before == store.content_digest(collection)?;
         report.check(

@@ -31,8 +31,8 @@ pub struct BackupFile {
     pub path: PathBuf,
     /// Size in bytes.
     pub bytes: u64,
-    /// SHA-256, hexadecimal.
-    pub sha256: String,
+    /// XXH3 (128 bits), hexadecimal.
+    pub xxh3: String,
 }
 
 impl BackupFile {
@@ -41,8 +41,8 @@ impl BackupFile {
     /// # Errors
     /// If it cannot be read.
     pub(super) fn of(path: &Path, name: PathBuf) -> Result<BackupFile> {
-        let (bytes, sha256) = files::sha256(path)?;
-        Ok(BackupFile { path: name, bytes, sha256 })
+        let (bytes, xxh3) = files::hash(path)?;
+        Ok(BackupFile { path: name, bytes, xxh3 })
     }
 
     /// Whether a file of this size lies at `path`. Reads no content.
@@ -55,10 +55,10 @@ impl BackupFile {
     /// # Errors
     /// [`Kind::Damaged`] if it is another.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
-        let (bytes, sha256) = files::sha256(path).map_err(|e| e.context("the backup is not complete"))?;
-        let found = match (bytes == self.bytes, sha256 == self.sha256) {
+        let (bytes, xxh3) = files::hash(path).map_err(|e| e.context("the backup is not complete"))?;
+        let found = match (bytes == self.bytes, xxh3 == self.xxh3) {
             (true, true) => return Ok(()),
-            (true, false) => "its content is not what was saved (SHA-256)".to_owned(),
+            (true, false) => "its content is not what was saved (XXH3)".to_owned(),
             (false, _) => format!("{bytes} bytes, wanted {}", self.bytes),
         };
         Err(Error::new(Kind::Damaged, format!("`{}` of the backup has changed: {found}", path.display()))

@@ -194,7 +194,7 @@ pub trait VectorStore {
     /// As [`VectorStore::records`], and whatever `look` says.
     fn each(&self, collection: &Collection, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()>;
 
-    /// SHA-256 (hexadecimal) over ids, texts and metadata of a collection: everything that a rewrite
+    /// A digest (hexadecimal) of ids, texts and metadata of a collection: everything that a rewrite
     /// must leave alone.
     fn content_digest(&self, collection: &Collection) -> Result<String>;
 

@@ -65,7 +65,7 @@ pub(super) fn expect_shape(vectors: &Array2<f32>, records: usize, dimension: usi
 pub struct Saved {
     /// What a restore needs.
     pub backup: Backup,
-    /// SHA-256 (hexadecimal) over ids, texts and metadata. See
+    /// A digest (hexadecimal) of ids, texts and metadata. See
     /// [`VectorStore::content_digest`](super::VectorStore::content_digest).
     pub content: String,
 }

@@ -1,34 +1,34 @@
 //! Opening the file: to read one moment of it, or to be the only one that writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::find::{self, Depth, Found};
+use super::parts::{self, More};
 use super::stamp::Stamp;
 use super::unstamped::Unstamped;
 use super::{SqliteStore, back, exchange, stamp};
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::{self, Doing};
-use crate::store::{BackupChoice, Collection, VectorStore, find_collection};
+use crate::store::{BackupChoice, Collection, VectorStore};
 
 /// Page cache of a connection that rewrites, in KiB: what does not fit is written before its time.
 const CACHE: i64 = 256 << 10;
 
 impl SqliteStore {
-    /// A connection inside a read transaction: everything read through it is of one moment.
+    /// See [`read`].
     pub(super) fn read(&self) -> Result<Connection> {
-        let connection = sql::open(&self.database, true)?;
-        map(&connection)?;
-        connection.execute_batch("BEGIN").doing("begin to read")?;
-        Ok(connection)
+        read(&self.database)
     }
 
     /// Every collection, counted.
     pub(super) fn counted(&self, connection: &Connection) -> Result<Vec<Found>> {
-        let mut all = find::all(connection, &self.wishes, Depth::Count)?;
+        // With a write-ahead log others might see what was written meanwhile.
+        let more: &More<'_> = if is_wal(connection)? { &parts::none } else { &|| self.read() };
+        let mut all = find::all(connection, &self.wishes, Depth::Count(more))?;
         for found in all.iter_mut().filter(|found| found.stamp.is_none()) {
             found.stamp = self.noted(connection, found)?;
         }
@@ -82,19 +82,6 @@ impl SqliteStore {
         }
         found.stamp = stamp.filter(|stamp| Some(stamp.space.dimension) == found.entry.dimension);
         Ok(found)
-    }
-
-    /// One collection by its id, counted.
-    pub(super) fn found(&self, connection: &Connection, id: &str) -> Result<Found> {
-        let mut all = self.counted(connection)?;
-        match all.iter().position(|found| found.entry.id == id) {
-            Some(at) => Ok(all.swap_remove(at)),
-            None => {
-                // It says what there is instead.
-                find_collection(&self.described(&all), id, None)?;
-                Err(Error::new(Kind::NotFound, format!("no collection `{id}`")))
-            }
-        }
     }
 
     /// A connection inside a transaction that no other writer can enter. `attached`: with room for saved rows; `fires`:
@@ -163,6 +150,15 @@ impl SqliteStore {
     pub(super) fn base(&self) -> PathBuf {
         self.database.parent().map(PathBuf::from).unwrap_or_default()
     }
+}
+
+/// A connection inside a read transaction: everything read through it is of one moment.
+pub(super) fn read(database: &Path) -> Result<Connection> {
+    let connection = sql::open(database, true)?;
+    map(&connection)?;
+    // The first look takes the lock.
+    connection.execute_batch("BEGIN; SELECT 1 FROM sqlite_master LIMIT 1").doing("begin to read")?;
+    Ok(connection)
 }
 
 fn for_rewriting(connection: &Connection, fires: bool) -> Result<()> {

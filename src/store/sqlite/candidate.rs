@@ -76,7 +76,7 @@ pub(super) struct Candidate<'a> {
     /// The table has others.
     pub several: bool,
     pub sample: &'a [Value],
-    pub depth: Depth,
+    pub depth: Depth<'a>,
 }
 
 impl Candidate<'_> {
@@ -143,10 +143,10 @@ impl Candidate<'_> {
         if let Some(why) = condition::reads_vector(connection, &entry)? {
             entry.unsupported = Some(why);
         }
-        let groups = match entry.unsupported {
-            _ if self.depth == Depth::Form => Groups::default(),
-            Some(_) => Groups::count(connection, &entry)?,
-            None => Groups::of(connection, &entry)?,
+        let groups = match (self.depth, &entry.unsupported) {
+            (Depth::Form, _) => Groups::default(),
+            (Depth::Count(_), Some(_)) => Groups::count(connection, &entry)?,
+            (Depth::Count(more), None) => Groups::of(connection, more, &entry)?,
         };
         let mixed = groups.dimensions.len() > 1 || groups.strange > 0 && !groups.dimensions.is_empty();
         let mut all = Vec::new();

@@ -1,28 +1,63 @@
 //! Collections and the whole file in words that every store has.
 
+use std::fs::Metadata;
+use std::sync::PoisonError;
+
 use super::find::Found;
 use super::{SCHEME, SqliteStore};
+use crate::error::Result;
+use crate::platform::identity;
 use crate::store::sql;
 use crate::store::{Collection, StoreDescription};
 
+/// Records that take longer to count than the clock of a file system takes for a step: somebody who writes behind the count
+/// gives the file another time.
+const MANY: u64 = 100_000;
+
+/// What the files were when they were described.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Number, bytes, and time of the last change.
+    state: [Option<FileState>; 2],
+    description: StoreDescription,
+}
+
+type FileState = (u64, u64, (i64, i64));
+
 impl SqliteStore {
-    /// Bytes of the file and its log.
-    pub(super) fn bytes(&self) -> u64 {
-        let files = [self.database.clone(), sql::beside(&self.database, "-wal")];
-        files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|found| found.len()).sum()
+    /// The file and its log, as far as they are there.
+    fn files(&self) -> [Option<Metadata>; 2] {
+        [self.database.clone(), sql::beside(&self.database, "-wal")].map(|path| std::fs::metadata(path).ok())
     }
 
-    pub(super) fn described(&self, found: &[Found]) -> StoreDescription {
-        StoreDescription {
+    /// Bytes of the file and its log.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files().iter().flatten().map(Metadata::len).sum()
+    }
+
+    /// The whole file, counted, unless nobody wrote to it since that was done.
+    pub(super) fn described(&self) -> Result<StoreDescription> {
+        let state = self
+            .files()
+            .map(|file| file.map(|file| (identity::number(&file), file.len(), identity::modified(&file))));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = seen.as_ref().filter(|seen| seen.state == state) {
+            return Ok(seen.description.clone());
+        }
+        let found = self.counted(&self.read()?)?;
+        let description = StoreDescription {
             scheme: SCHEME,
             release: format!("SQLite, read with {}", rusqlite::version()),
             path: self.database.clone(),
             bytes: self.bytes(),
             collections: found.iter().map(|found| self.collection_of(found)).collect(),
-        }
+        };
+        let records: u64 = found.iter().map(|found| found.count).sum();
+        *seen = (records >= MANY).then(|| Seen { state, description: description.clone() });
+        Ok(description)
     }
 
-    pub(super) fn collection_of(&self, found: &Found) -> Collection {
+    fn collection_of(&self, found: &Found) -> Collection {
         let entry = &found.entry;
         let (stamped, migration) = found.stamp.clone().map(|stamp| (stamp.space, stamp.migration)).unzip();
         let components = entry.dimension.unwrap_or(0);

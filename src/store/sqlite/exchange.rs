@@ -134,7 +134,7 @@ impl Exchange {
         let was = Left::of(&source).map_err(wrap)?;
         let inode = identity::number(&source.metadata().map_err(wrap)?);
         // Beside all that follows.
-        let hash = Builder::new().spawn(move || files::sha256_of(hashed.as_ref())).map_err(wrap)?;
+        let hash = Builder::new().spawn(move || files::hash_of(hashed.as_ref())).map_err(wrap)?;
         let hash = Hashing(Some(hash));
         let copy = folder.join(COPY);
         fault::reach("copy").map_err(|e| Error::io("write", &copy, e))?;
@@ -196,19 +196,27 @@ impl Exchange {
         self.connection.as_ref().ok_or_else(|| Error::new(Kind::Internal, "the copy is not there"))
     }
 
+    /// Another connection to the copy, which is sealed.
+    pub fn read(&self) -> Result<Connection> {
+        access::read(&self.copy)
+    }
+
     /// The file of before, for the list of what is kept.
     pub fn backup(&mut self, base: &Path) -> Result<BackupFile> {
         let Some(hash) = self.hash.0.take() else {
             return Err(Error::new(Kind::Internal, "a file was to be hashed twice"));
         };
         let hashed = hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (bytes, sha256) = hashed.map_err(|e| Error::io("read", &self.kept, e))?;
-        Ok(BackupFile { path: relative(base, &self.kept), bytes, sha256 })
+        let (bytes, xxh3) = hashed.map_err(|e| Error::io("read", &self.kept, e))?;
+        Ok(BackupFile { path: relative(base, &self.kept), bytes, xxh3 })
     }
 
     /// Nothing more is written to the copy: it begins to go to the disk.
     pub fn seal(&mut self) -> Result<()> {
-        self.connection()?.execute_batch("COMMIT").doing("write the copy")?;
+        // From now on it is read by several.
+        self.connection()?
+            .execute_batch("COMMIT; PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_master")
+            .doing("write the copy")?;
         let file = File::open(&self.copy).map_err(|e| Error::io("read", &self.copy, e))?;
         self.syncing = Some(Syncing::begin(&file, &self.copy)?);
         Ok(())

@@ -6,6 +6,7 @@ use super::candidate::{Candidate, is_all, is_pickled, likely, sample};
 use super::columns::{self, TableInfo};
 use super::entry::Entry;
 use super::holder::Holder;
+use super::parts::More;
 use super::settings::Wishes;
 use super::stamp::{self, Stamp};
 use super::twin::{self, Twin};
@@ -44,16 +45,16 @@ impl Found {
 }
 
 /// How far is looked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
+#[derive(Clone, Copy)]
+pub(super) enum Depth<'a> {
     /// At some rows: tables, columns, encodings. Dimensions and numbers of records are not known.
     Form,
-    /// At the length of every vector.
-    Count,
+    /// At the length of every vector, by several connections.
+    Count(&'a More<'a>),
 }
 
 /// Every collection of the file that `wishes` leave in, ordered by name.
-pub(super) fn all(connection: &Connection, wishes: &Wishes, depth: Depth) -> Result<Vec<Found>> {
+pub(super) fn all(connection: &Connection, wishes: &Wishes, depth: Depth<'_>) -> Result<Vec<Found>> {
     let stamps = stamp::all(connection)?;
     let tables = columns::tables(connection)?;
     let mut found = Vec::new();
@@ -96,7 +97,7 @@ fn virtual_table(
     holder: Vec0,
     wishes: &Wishes,
     stamps: &[Stamp],
-    depth: Depth,
+    depth: Depth<'_>,
 ) -> Result<Found> {
     let stamp = stamps
         .iter()
@@ -112,7 +113,7 @@ fn virtual_table(
             Some("a virtual table has one space: some of its rows alone cannot be rewritten".into());
     }
     let (mut count, mut texts) = (0, 0);
-    if depth == Depth::Count && entry.unsupported.is_none() {
+    if matches!(depth, Depth::Count(_)) && entry.unsupported.is_none() {
         count = holder.count(connection)?;
         if let Some(text) = &entry.text_column {
             texts = holder.texts(connection, text)?;
@@ -139,7 +140,7 @@ fn in_table(
     table: &TableInfo,
     wishes: &Wishes,
     stamps: &[Stamp],
-    depth: Depth,
+    depth: Depth<'_>,
 ) -> Result<Vec<Found>> {
     for column in [&wishes.vector, &wishes.id, &wishes.text, &wishes.scale].into_iter().flatten() {
         // A filter on the table alone may meet several; names are of the one that was named.

@@ -1,13 +1,18 @@
 //! How many vectors of which dimension a column holds.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
 use super::entry::Entry;
+use super::parts::{self, More};
 use crate::error::Result;
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::quoted;
+
+/// Rows and texts by the length of the vector.
+type Lengths = BTreeMap<Option<i64>, (u64, u64)>;
 
 /// Vectors of a column by their dimension.
 #[derive(Default)]
@@ -35,30 +40,35 @@ impl Groups {
         Ok(Groups { all: all.unsigned_abs(), texts: texts.unsigned_abs(), ..Groups::default() })
     }
 
-    pub fn of(connection: &Connection, entry: &Entry) -> Result<Groups> {
+    /// How many there are of each length.
+    pub fn of(connection: &Connection, more: &More<'_>, entry: &Entry) -> Result<Groups> {
         let doing = "count the records";
         let length = entry.length();
-        // Counted here: SQLite would sort all rows first.
-        let sql = format!(
-            "SELECT {length}, {} FROM main.{} WHERE {}",
-            has_text(entry),
-            entry.table_name(),
-            entry.belongs()
-        );
-        let mut statement = connection.prepare(&sql).doing(doing)?;
-        let mut rows = statement.query([]).doing(doing)?;
-        let mut lengths: BTreeMap<Option<i64>, (u64, u64)> = BTreeMap::new();
-        let mut last = (None, (0, 0));
-        while let Some(row) = rows.next().doing(doing)? {
-            let length = row.get(0).doing(doing)?;
-            if length != last.0 {
-                add(&mut lengths, last);
-                last = (length, (0, 0));
+        let lengths = Mutex::new(BTreeMap::new());
+        parts::each(&parts::of(connection, entry)?, connection, more, &|connection, part| {
+            // Counted here: SQLite would sort all rows first.
+            let sql = format!(
+                "SELECT {length}, {} FROM main.{} WHERE {}",
+                has_text(entry),
+                entry.table_name(),
+                part.belongs()
+            );
+            let mut statement = connection.prepare(&sql).doing(doing)?;
+            let mut rows = statement.query([]).doing(doing)?;
+            let mut last = (None, (0, 0));
+            while let Some(row) = rows.next().doing(doing)? {
+                let length = row.get(0).doing(doing)?;
+                if length != last.0 {
+                    add(&lengths, last);
+                    last = (length, (0, 0));
+                }
+                last.1.0 += 1;
+                last.1.1 += u64::from(row.get::<_, bool>(1).doing(doing)?);
             }
-            last.1.0 += 1;
-            last.1.1 += u64::from(row.get::<_, bool>(1).doing(doing)?);
-        }
-        add(&mut lengths, last);
+            add(&lengths, last);
+            Ok(())
+        })?;
+        let lengths = lengths.into_inner().unwrap_or_else(PoisonError::into_inner);
         let one = format!(
             "SELECT {} FROM main.{} WHERE {} AND {length} IS ?1 LIMIT 1",
             quoted(&entry.vector),
@@ -83,8 +93,9 @@ impl Groups {
 }
 
 /// Adds so many rows and texts to those of a length.
-fn add(lengths: &mut BTreeMap<Option<i64>, (u64, u64)>, (length, (rows, texts)): (Option<i64>, (u64, u64))) {
+fn add(lengths: &Mutex<Lengths>, (length, (rows, texts)): (Option<i64>, (u64, u64))) {
     if rows > 0 {
+        let mut lengths = lengths.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = lengths.entry(length).or_default();
         *sum = (sum.0 + rows, sum.1 + texts);
     }

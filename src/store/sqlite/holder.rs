@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 
 use super::entry::Entry;
 use super::exchange::Exchange;
+use super::parts::Part;
 use super::sink::{Contents, Sink};
 use super::walk;
 use crate::context::Context;
@@ -40,7 +41,7 @@ impl Sides<'_> {
 }
 
 /// One way of holding vectors. See [`Entry`] for what is the same in all of them.
-pub(super) trait Holder: Debug {
+pub(super) trait Holder: Debug + Sync {
     /// The records behind `cursor` in a stable order, about `max` of them; `None` behind the last.
     ///
     /// # Errors
@@ -74,6 +75,11 @@ pub(super) trait Holder: Debug {
 
     /// How a file that holds nothing but the saved rows (as schema `main`) is read as `entry`, the collection of then.
     fn saved(&self, connection: &Connection, entry: &Entry) -> Result<Entry>;
+
+    /// The collection in parts, for several threads; one if it cannot be divided.
+    fn parts(&self, _: &Connection, entry: &Entry) -> Result<Vec<Part>> {
+        Ok(vec![Part::whole(entry)])
+    }
 
     /// Shows every record to `contents`, in the order of the keys.
     fn contents(&self, connection: &Connection, entry: &Entry, contents: &mut Contents<'_>) -> Result<()> {

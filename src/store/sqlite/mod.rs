@@ -10,6 +10,7 @@ mod columns;
 mod condition;
 mod describe;
 mod details;
+mod each;
 mod encoding;
 mod entry;
 mod exact;
@@ -21,6 +22,7 @@ mod holder;
 mod npy;
 mod obstacles;
 mod pages;
+mod parts;
 mod pipeline;
 mod put;
 mod restore;
@@ -43,6 +45,7 @@ use std::sync::{Mutex, PoisonError};
 use ndarray::ArrayView2;
 use rusqlite::Connection;
 
+use self::describe::Seen;
 use self::details::Details;
 use self::find::Found;
 use self::holder::Cursor;
@@ -52,7 +55,7 @@ use self::stamp::Noted;
 use super::sql;
 use super::{
     Backup, BackupChoice, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite,
-    RewriteTarget, Settings, Since, StoreDescription, VectorStore,
+    RewriteTarget, Settings, Since, StoreDescription, VectorStore, find_collection,
 };
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -82,7 +85,13 @@ pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn VectorSto
         return Err(Error::new(Kind::Unsupported, format!("`{}` is not a SQLite file", path.display()))
             .hint("an encrypted one (SQLCipher, SEE) has to be decrypted first: embedport takes no keys"));
     }
-    let store = SqliteStore { database, wishes, mixed: Mutex::default(), taken_back: Mutex::default() };
+    let store = SqliteStore {
+        database,
+        wishes,
+        mixed: Mutex::default(),
+        taken_back: Mutex::default(),
+        seen: Mutex::default(),
+    };
     let connection = store.read()?;
     if sql::has_table(&connection, "embeddings_queue")? && sql::has_table(&connection, "segments")? {
         return Err(Error::new(
@@ -101,6 +110,7 @@ struct SqliteStore {
     mixed: Mutex<BTreeMap<String, bool>>,
     /// Collections that were taken back, and the columns that they had then: others that came since are not theirs.
     taken_back: Mutex<BTreeMap<String, Vec<String>>>,
+    seen: Mutex<Option<Seen>>,
 }
 
 /// A stream of records.
@@ -126,13 +136,19 @@ impl Records for Reader {
 
 impl VectorStore for SqliteStore {
     fn describe(&self) -> Result<StoreDescription> {
-        let connection = self.read()?;
-        Ok(self.described(&self.counted(&connection)?))
+        self.described()
     }
 
     fn collection(&self, id: &str, _texts: Option<u64>) -> Result<Collection> {
-        let connection = self.read()?;
-        Ok(self.collection_of(&self.found(&connection, id)?))
+        let mut description = self.described()?;
+        match description.collections.iter().position(|collection| collection.id == id) {
+            Some(at) => Ok(description.collections.swap_remove(at)),
+            None => {
+                // It says what there is instead.
+                find_collection(&description, id, None)?;
+                Err(Error::new(Kind::NotFound, format!("no collection `{id}`")))
+            }
+        }
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -169,7 +185,13 @@ impl VectorStore for SqliteStore {
 
     fn each(&self, collection: &Collection, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
         let (connection, found) = self.readable(collection)?;
-        rewrite::each(&connection, found.holder.as_ref(), &found.entry, look)
+        match access::is_wal(&connection)? {
+            // Other connections might see what was written meanwhile.
+            true => each::through(&connection, found.holder.as_ref(), &found.entry, look),
+            false => {
+                each::through_all(&connection, &|| self.read(), found.holder.as_ref(), &found.entry, look)
+            }
+        }
     }
 
     fn content_digest(&self, collection: &Collection) -> Result<String> {

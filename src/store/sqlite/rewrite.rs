@@ -12,12 +12,11 @@ use rusqlite::backup::Backup as Copying;
 use super::access::is_wal;
 use super::back::{CONTENTS, NOTED, ROWS, VECTOR, WRITTEN, key_names};
 use super::details::Details;
-use super::entry::Entry;
+use super::each::{self, BATCH};
 use super::exact;
 use super::exchange::Exchange;
 use super::find::Found;
-use super::holder::{Cursor, Holder, Sides};
-use super::pipeline::{self, Ends};
+use super::holder::{Cursor, Sides};
 use super::sink::{Contents, Sink};
 use super::stamp::{self, Stamp};
 use super::unstamped::Unstamped;
@@ -30,9 +29,6 @@ use crate::store::sql::{self, Doing, whole};
 use crate::store::{
     Backup, BackupChoice, BackupFile, Batch, Hit, IndexWay, Pass, Rewrite, RewriteTarget, Saved,
 };
-
-/// Records that are read at a time.
-const BATCH: usize = 1024;
 
 /// See [`Rewrite`]. The transaction ends with the connection: dropping this rolls it back.
 pub(super) struct SqliteRewrite {
@@ -247,7 +243,11 @@ impl Rewrite for SqliteRewrite {
 
     fn read_back(&self, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
         let entry = self.found.entry.with_dimension(self.target.space.dimension);
-        each(self.rewritten()?, self.found.holder.as_ref(), &entry, look)
+        let holder = self.found.holder.as_ref();
+        match &self.exchange {
+            Some(exchange) => each::through_all(&exchange.read()?, &|| exchange.read(), holder, &entry, look),
+            None => each::through(&self.connection, holder, &entry, look),
+        }
     }
 
     fn search(&self, queries: ArrayView2<f32>, k: usize) -> Result<Vec<Vec<Hit>>> {
@@ -269,31 +269,4 @@ impl Rewrite for SqliteRewrite {
             None => sql::commit(&connection),
         }
     }
-}
-
-/// Shows every record once: read by this thread, looked at by all.
-pub(super) fn each(
-    connection: &Connection,
-    holder: &dyn Holder,
-    entry: &Entry,
-    look: &(dyn Fn(&Batch) -> Result<()> + Sync),
-) -> Result<()> {
-    struct Reading<'a> {
-        connection: &'a Connection,
-        holder: &'a dyn Holder,
-        entry: &'a Entry,
-        cursor: Cursor,
-    }
-    impl Ends for Reading<'_> {
-        type In = Batch;
-        type Out = ();
-        fn next(&mut self) -> Result<Option<Batch>> {
-            self.holder.next_batch(self.connection, self.entry, &mut self.cursor, BATCH, false)
-        }
-        fn take(&mut self, (): ()) -> Result<()> {
-            Ok(())
-        }
-    }
-    let mut reading = Reading { connection, holder, entry, cursor: Cursor::default() };
-    pipeline::run(&mut reading, &|batch| look(&batch))
 }

@@ -13,6 +13,8 @@ use crate::store::Batch;
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::Writer;
 
+/// Rows of a batch that room is made for beforehand.
+const AT_ONCE: usize = 1024;
 /// How many rows are all rows.
 pub(super) const ALL: i64 = -1;
 
@@ -94,7 +96,7 @@ impl RowReader<'_> {
         let parameters = std::mem::take(behind).into_iter().chain([limit]);
         let mut rows = statement.query(params_from_iter(parameters)).doing(doing)?;
         let mut batch = Batch { ids: Vec::new(), vectors: Array2::zeros((0, 0)), texts: Vec::new() };
-        let mut vectors = Vec::new();
+        let mut vectors = Vec::with_capacity(max.min(AT_ONCE) * dimension);
         while let Some(row) = rows.next().doing(doing)? {
             let id = self.id(row)?;
             self.vector(row, &id, dimension, &mut vectors)?;

@@ -2,7 +2,7 @@
 
 use rusqlite::types::{Value, ValueRef};
 use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::error::Result;
 use crate::platform::files;
@@ -62,7 +62,7 @@ impl<'a> Contents<'a> {
         self.hash.update(id);
     }
 
-    /// SHA-256, hexadecimal.
+    /// The digest, hexadecimal.
     pub fn finish(self) -> String {
         files::hex(&self.hash.finalize())
     }
@@ -84,10 +84,9 @@ pub(super) fn hash_vector<'v>(values: impl Iterator<Item = ValueRef<'v>>) -> [u8
     hash.digest128().to_le_bytes()
 }
 
+/// As [`hash_vector`], of what a record holds beside its vector.
 pub(super) fn short_hash(bytes: &[u8]) -> [u8; HASH] {
-    let mut short = [0; HASH];
-    short.iter_mut().zip(Sha256::digest(bytes)).for_each(|(to, from)| *to = from);
-    short
+    xxh3_128(bytes).to_le_bytes()
 }
 
 /// Appends a value, preceded by its type and length.

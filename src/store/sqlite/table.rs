@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 
 use super::entry::Entry;
 use super::holder::{Cursor, Holder, Send, Sides};
+use super::parts::{self, Part};
 use super::pipeline::{self, Ends};
 use super::put::{Put, encoded};
 use super::rows::{Columns, Piece, Pieces, RowReader, Select};
@@ -50,6 +51,10 @@ impl Holder for Table {
         let select = Select::new(entry, !cursor.0.is_empty(), columns);
         let reader = RowReader { entry, select: &select };
         reader.batch(connection, dimension(entry)?, &mut cursor.0, max, &mut |_| Ok(()))
+    }
+
+    fn parts(&self, connection: &Connection, entry: &Entry) -> Result<Vec<Part>> {
+        parts::of(connection, entry)
     }
 
     fn transform(

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::entry::Entry;
 use super::find::Found;
 use super::holder::{Cursor, Holder, Send, Sides};
+use super::parts::Part;
 use super::sink::Sink;
 use super::table::Table;
 use super::vec0::Vec0;
@@ -73,6 +74,10 @@ impl Holder for Twin {
         texts: bool,
     ) -> Result<Option<Batch>> {
         Table.next_batch(connection, entry, cursor, max, texts)
+    }
+
+    fn parts(&self, connection: &Connection, entry: &Entry) -> Result<Vec<Part>> {
+        Table.parts(connection, entry)
     }
 
     fn transform(

@@ -93,24 +93,27 @@ pub(super) fn run(
     context: &Context<'_>,
 ) -> Result<()> {
     let Vectors { layout, wanted, dimension } = vectors;
-    let wrap = |cause| Error::new(Kind::CannotWrite, "cannot write the copy").because(cause);
     let (source, target) = exchange.files();
-    let work = |piece: Piece| work(piece, layout, wanted.length, target, entry, dimension, send);
+    let work = |piece: Piece| work(piece, entry, dimension, send);
     let seen = thread::scope(|scope| {
         let (give, take) = mpsc::sync_channel(AHEAD);
         let walk = Walk::new(source, &entry.table, layout, wanted);
         let reader = scope.spawn(move || read_ahead(connection, entry, walk, &give));
         // The reader ends when nobody takes what it reads: this has to be gone before it is waited for.
-        let done = pipeline::run(&mut Rewriting { entry, sink, context, from: take }, &work);
+        let done = pipeline::run(&mut Rewriting { entry, sink, context, from: take, layout, target }, &work);
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         done.and(read)
     })?;
     for range in seen.others(layout) {
         context.check()?;
         let bytes = layout.offset(range.start)..layout.offset(range.end);
-        files::copy_range(source, target, bytes).map_err(wrap)?;
+        files::copy_range(source, target, bytes).map_err(cannot_write)?;
     }
     exchange.filled()
+}
+
+fn cannot_write(cause: std::io::Error) -> Error {
+    Error::new(Kind::CannotWrite, "cannot write the copy").because(cause)
 }
 
 /// Some pages of the table, and what SQLite says of their rows.
@@ -171,6 +174,7 @@ fn read_ahead(
 }
 
 struct Done {
+    pages: Pages,
     ids: Vec<String>,
     texts: Vec<Option<String>>,
     keys: Vec<Value>,
@@ -178,21 +182,13 @@ struct Done {
     hashes: Vec<[u8; HASH]>,
 }
 
-/// Gives the rows of a piece their new vectors, and writes its pages.
-fn work(
-    piece: Piece,
-    layout: Layout,
-    length: usize,
-    target: &File,
-    entry: &Entry,
-    dimension: usize,
-    send: &Send<'_>,
-) -> Result<Done> {
+/// Gives the rows of a piece their new vectors.
+fn work(piece: Piece, entry: &Entry, dimension: usize, send: &Send<'_>) -> Result<Done> {
     let Piece { mut pages, chosen, ids, texts, keys, contents } = piece;
-    let (mut before, mut bytes) = (Vec::with_capacity(ids.len() * dimension), Vec::with_capacity(length));
+    let (mut before, mut room) = (Vec::with_capacity(ids.len() * dimension), Vec::new());
     for (place, id) in chosen.iter().filter_map(|at| pages.rows.get(*at)).zip(&ids) {
-        pages.read(place, &mut bytes);
-        vector(entry, id, dimension, ValueRef::Blob(&bytes), None, &mut before)?;
+        let value = ValueRef::Blob(pages.read(place, &mut room));
+        vector(entry, id, dimension, value, None, &mut before)?;
     }
     let batch = Batch { vectors: shaped(ids.len(), dimension, before)?, ids, texts };
     let new = match batch.ids.is_empty() {
@@ -208,10 +204,7 @@ fn work(
         }
         hashes.push(hash);
     }
-    pages
-        .save(layout, target)
-        .map_err(|e| Error::new(Kind::CannotWrite, "cannot write the copy").because(e))?;
-    Ok(Done { ids: batch.ids, texts: batch.texts, keys, contents, hashes })
+    Ok(Done { pages, ids: batch.ids, texts: batch.texts, keys, contents, hashes })
 }
 
 /// The two ends of a rewrite.
@@ -220,6 +213,8 @@ struct Rewriting<'a, 's, 'o> {
     sink: &'a mut Sink<'s, 'o>,
     context: &'a Context<'a>,
     from: Receiver<Piece>,
+    layout: Layout,
+    target: &'a File,
 }
 
 impl Ends for Rewriting<'_, '_, '_> {
@@ -232,6 +227,8 @@ impl Ends for Rewriting<'_, '_, '_> {
     }
 
     fn take(&mut self, done: Done) -> Result<()> {
+        // In the order of the table: that of the file, or near to it.
+        done.pages.save(self.layout, self.target).map_err(cannot_write)?;
         let keys = done.keys.chunks_exact(self.entry.key.len());
         let hashes = done.contents.iter().zip(&done.hashes);
         for (((id, text), (contents, hash)), key) in done.ids.iter().zip(&done.texts).zip(hashes).zip(keys) {

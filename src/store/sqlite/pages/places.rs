@@ -37,12 +37,16 @@ pub(super) struct Place {
 }
 
 impl Pages {
-    /// Puts a row's vector together, in the place of what `out` held.
-    pub fn read(&self, place: &Place, out: &mut Vec<u8>) {
-        out.clear();
-        for part in self.parts.get(place.parts.clone()).unwrap_or_default() {
-            out.extend(self.bytes.get(part.clone()).unwrap_or_default());
+    /// A row's vector; put together in `room` if it lies in several parts.
+    pub fn read<'p>(&'p self, place: &Place, room: &'p mut Vec<u8>) -> &'p [u8] {
+        let parts = self.parts.get(place.parts.clone()).unwrap_or_default();
+        let mut found = parts.iter().map(|part| self.bytes.get(part.clone()).unwrap_or_default());
+        if let [_] = parts {
+            return found.next().unwrap_or_default();
         }
+        room.clear();
+        found.for_each(|part| room.extend(part));
+        room
     }
 
     /// Writes over a row's vector; whether it is as long as that.
@@ -155,7 +159,7 @@ impl<'f> Walk<'f> {
 
     /// The next rows, whole leaves with about so many bytes; `None` behind the last.
     pub fn next(&mut self, most: usize) -> Result<Option<Pages>> {
-        let mut pages = Pages::default();
+        let mut pages = Pages { bytes: Vec::with_capacity(most + self.layout.page), ..Pages::default() };
         while pages.bytes.len() < most
             && let Some(level) = self.ahead.last_mut()
         {
