@@ -17,13 +17,19 @@ const FEW: usize = 64;
 /// Components of new vectors.
 const NEW: usize = 8;
 
-/// Gives every vector some components, and notes down which.
-#[derive(Default)]
-struct Fewer {
+/// Gives every vector so many components, and notes down which.
+struct Other {
+    components: usize,
     given: Mutex<BTreeMap<String, Vec<Vec<u32>>>>,
 }
 
-impl store::Pass for Fewer {
+impl Other {
+    fn of(components: usize) -> Other {
+        Other { components, given: Mutex::default() }
+    }
+}
+
+impl store::Pass for Other {
     fn vectors(&self, batch: &store::Batch, round: &store::Rounding<'_>) -> Result<Array2<f32>> {
         let mut new = self.unowned(batch.vectors.view())?;
         let mut given = self.given.lock().expect("no panic");
@@ -35,7 +41,7 @@ impl store::Pass for Fewer {
     }
 
     fn unowned(&self, vectors: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
-        Ok(Array2::from_shape_fn((vectors.nrows(), NEW), |(i, j)| {
+        Ok(Array2::from_shape_fn((vectors.nrows(), self.components), |(i, j)| {
             vectors.row(i).iter().skip(j).step_by(3).sum::<f32>().clamp(-9.0, 9.0)
         }))
     }
@@ -76,22 +82,22 @@ fn all(location: &str, rewrite: &dyn Fn(&mut dyn VectorStore, &Collection, &Cont
     })
 }
 
-fn target(store: &dyn VectorStore) -> store::RewriteTarget {
+fn target(store: &dyn VectorStore, components: usize, backup: store::BackupChoice) -> store::RewriteTarget {
     store::RewriteTarget {
-        space: Space::named("fuzz/eight", NEW),
+        space: Space::named("fuzz/other", components),
         migration: "m".into(),
         folder: store.state_folder().join("m"),
         index: store::IndexChoice::Auto,
-        backup: store::BackupChoice::Rows,
+        backup,
     }
 }
 
 /// Rewrites up to the commit, which is not made, by every way to an index.
 pub fn without_commit(_: &Path, location: &str) -> usize {
     all(location, &|store, collection, context| {
-        let (target, mut is_sealed) = (target(store), false);
+        let (target, mut is_sealed) = (target(store, NEW, store::BackupChoice::Rows), false);
         if let Ok(mut rewrite) = store.rewrite(collection, &target)
-            && rewrite.transform(&Fewer::default(), &mut |_, _| {}, context).is_ok()
+            && rewrite.transform(&Other::of(NEW), &mut |_, _| {}, context).is_ok()
         {
             for way in rewrite.ways() {
                 if rewrite.seal(way, context).is_ok() {
@@ -113,17 +119,24 @@ pub fn there_and_back(file: &Path, location: &str) -> usize {
     let is_sound = is_sound(file);
     all(location, &|store, collection, context| {
         let before = dump(file);
-        let pass = Fewer::default();
-        let Some(backup) = rewritten(store, collection, &pass, context) else { return false };
-        if is_sound {
-            read_again(store, &collection.id, &pass);
-        }
-        let back = store.restore(&backup, store::Since::Refuse);
-        if is_sound {
-            back.expect("nothing changed since");
-            assert_eq!(dump(file), before, "the way back leads elsewhere");
-        }
-        true
+        // Longer or shorter vectors in the file itself; as long as before in a copy of it.
+        let same = collection.dimension.unwrap_or(NEW);
+        let ways = [(NEW, store::BackupChoice::Rows), (same, store::BackupChoice::Full)];
+        ways.into_iter().all(|(components, choice)| {
+            let pass = Other::of(components);
+            let contents = store.content_digest(collection).ok();
+            let Some(backup) = rewritten(store, collection, &pass, choice, context) else { return false };
+            if is_sound {
+                read_again(store, &collection.id, &pass, contents.as_deref());
+            }
+            let back = store.restore(&backup, store::Since::Refuse);
+            if is_sound {
+                back.expect("nothing changed since");
+                assert_eq!(dump(file), before, "the way back leads elsewhere");
+            }
+            let _ = fs::remove_dir_all(store.state_folder());
+            true
+        })
     })
 }
 
@@ -131,10 +144,11 @@ pub fn there_and_back(file: &Path, location: &str) -> usize {
 fn rewritten(
     store: &mut dyn VectorStore,
     collection: &Collection,
-    pass: &Fewer,
+    pass: &Other,
+    choice: store::BackupChoice,
     context: &Context<'_>,
 ) -> Option<store::Backup> {
-    let target = target(store);
+    let target = target(store, pass.components, choice);
     store.check_target(collection, &target.space).ok()?;
     let mut rewrite = store.rewrite(collection, &target).ok()?;
     let saved = rewrite.transform(pass, &mut |_, _| {}, context).ok()?;
@@ -152,10 +166,11 @@ fn rewritten(
     rewrite.commit().ok().map(|()| saved.backup)
 }
 
-/// What was committed is there, bit for bit.
-fn read_again(store: &dyn VectorStore, id: &str, pass: &Fewer) {
+/// What was committed is there, bit for bit, and everything else as before.
+fn read_again(store: &dyn VectorStore, id: &str, pass: &Other, contents: Option<&str>) {
     let collection = store.collection(id, None).expect("it was rewritten");
-    assert_eq!(collection.dimension, Some(NEW));
+    assert_eq!(collection.dimension, Some(pass.components));
+    assert_eq!(store.content_digest(&collection).ok().as_deref(), contents);
     assert_eq!(collection.migration.as_deref(), Some("m"));
     let mut records = store.records(&collection, false).expect("it was read before");
     let mut found: BTreeMap<String, Vec<Vec<u32>>> = BTreeMap::new();
