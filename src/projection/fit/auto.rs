@@ -16,10 +16,12 @@ use crate::random;
 const BASE: &str = "ridge";
 /// What it is compared with.
 const RIVALS: [&str; 2] = ["contrast", "kernel"];
-/// What it is compared with besides where rows are few: rotations need fewest.
-const RIVALS_OF_FEW: [&str; 2] = ["pulled", "procrustes"];
+/// What it is compared with besides where rows are few: rotations need fewest, then come corrections by the nearest rows.
+const RIVALS_OF_FEW: [&str; 3] = ["pulled", "procrustes", "nearest"];
 /// How many nearest rows are compared: the mean over all of these, which is less noisy than one.
-const NEAREST: [usize; 3] = [5, 10, K];
+const NEAREST: &[usize] = &[5, 10, K];
+/// The same where rows are few: the ten nearest of a collection lie closer than the five nearest of these.
+const NEAREST_OF_FEW: &[usize] = &[1, 2, 3, 5, 10, K];
 /// The most of these.
 const K: usize = 20;
 /// What an interval holds that has to lie above ridge. To choose is not to claim: a wider one keeps ridge in more cells
@@ -27,7 +29,7 @@ const K: usize = 20;
 const COVERAGE: f64 = 0.5;
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 3000;
-/// Rows up to which there are five parts; of more rows three tell enough.
+/// Rows that are few: up to here there are five parts; of more rows three tell enough.
 const FEW_ROWS: usize = 1500;
 
 /// A method, and the share of its native neighbours that each row finds.
@@ -72,13 +74,23 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         fitted.notes.push(format!("{} pairs are too few to compare methods, `{BASE}` was taken", rows.len()));
         return Ok(fitted);
     }
-    let base = Rung { method: base, shares: shares(base, &rows, options, context)? };
-    let mut rungs = Vec::new();
-    let few = if rows.len() <= FEW_ROWS { RIVALS_OF_FEW.as_slice() } else { &[] };
-    for name in RIVALS.iter().chain(few) {
+    let (more, nearest, parts) = match rows.len() {
+        0..=FEW_ROWS => (RIVALS_OF_FEW.as_slice(), NEAREST_OF_FEW, 5),
+        _ => (&[][..], NEAREST, 3),
+    };
+    // They are in random order: no other is needed.
+    let order: Vec<usize> = (0..rows.len()).collect();
+    let shares = |method: &Method| -> Result<Vec<f64>> {
         context.check()?;
+        let predicted = crossed::predicted(method, &rows, &order, parts, options, context)?;
+        let shares = overlap::native_overlaps(predicted.view(), rows.target().view(), nearest)?;
+        shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))
+    };
+    let base = Rung { method: base, shares: shares(base)? };
+    let mut rungs = Vec::new();
+    for name in RIVALS.iter().chain(more) {
         let method = method(name)?;
-        rungs.push(Rung { method, shares: shares(method, &rows, options, context)? });
+        rungs.push(Rung { method, shares: shares(method)? });
     }
     let best = rungs
         .iter()
@@ -97,23 +109,12 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         format!(
             "`{}` was taken; share of the native top {} found by {} rows among rows predicted without themselves: {}",
             best.method.name,
-            NEAREST.map(|k| k.to_string()).join("/"),
+            nearest.iter().map(ToString::to_string).collect::<Vec<_>>().join("/"),
             rows.len(),
             ladder.join(", ")
         ),
     );
     Ok(fitted)
-}
-
-/// The share of its native neighbours that each row finds among rows that were predicted by maps of others.
-fn shares(method: &Method, rows: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Vec<f64>> {
-    let n = rows.len();
-    let parts = if n > FEW_ROWS { 3 } else { 5 };
-    // They are in random order: no other is needed.
-    let order: Vec<usize> = (0..n).collect();
-    let predicted = crossed::predicted(method, rows, &order, parts, options, context)?;
-    let shares = overlap::native_overlaps(predicted.view(), rows.target().view(), &NEAREST)?;
-    shares.ok_or_else(|| Error::new(error::Kind::Internal, "too few rows have neighbours"))
 }
 
 #[cfg(test)]
@@ -139,7 +140,7 @@ mod tests {
         }
         let note = taken(x.clone(), y);
         assert!(
-            note.starts_with("`kernel` was taken; share of the native top 5/10/20 found by 600 rows"),
+            note.starts_with("`kernel` was taken; share of the native top 1/2/3/5/10/20 found by 600 rows"),
             "{note}"
         );
         let y = x.dot(&noise(5, 4, 2)) + noise(600, 4, 3) * 0.02;

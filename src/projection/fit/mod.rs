@@ -92,7 +92,7 @@ pub const DEFAULT_METHOD: &str = "auto";
 pub const METHODS: &[Method] = &[
     Method {
         name: "auto",
-        about: "the one of ridge, contrast, kernel and, of few pairs, rotations that finds most neighbours at rows left out",
+        about: "the one of ridge, contrast, kernel and, of few pairs, rotations and nearest that finds most neighbours at rows left out",
         fit: auto::fit,
     },
     Method {
