@@ -129,6 +129,28 @@ fn the_table_itself_has_no_circle() {
     }
 }
 
+/// The fuzz targets build some rooms alone, with a manifest of their own that no other build reads.
+#[test]
+fn the_fuzz_targets_name_every_crate_that_their_rooms_use() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let crates = |manifest: &str| -> BTreeSet<String> {
+        let lines = manifest.lines().map(|line| line.split([' ', '.']).next().unwrap_or_default());
+        lines.filter(|name| !name.is_empty() && !name.starts_with(['[', '#'])).map(str::to_owned).collect()
+    };
+    let (known, named) = (crates(&read("Cargo.toml")), crates(&read("fuzz/Cargo.toml")));
+    let built = read("fuzz/src/lib.rs");
+    let mut files = Vec::new();
+    collect(&root.join("src"), &mut files);
+    files.retain(|(room, _)| built.contains(&format!("pub mod {room};")));
+    assert!(files.len() > 20, "only {} files were found", files.len());
+    let used = |name: &&String| {
+        files.iter().any(|(_, text)| text.contains(&format!("{}::", name.replace('-', "_"))))
+    };
+    let missing: Vec<&String> = known.difference(&named).filter(used).collect();
+    assert!(missing.is_empty(), "fuzz/Cargo.toml lacks {missing:?}");
+}
+
 /// Room and text of every source file, its tests cut off.
 fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
     let top = folder.ends_with("src");

@@ -98,7 +98,11 @@ pub(in crate::store) fn has_table(connection: &Connection, name: &str) -> Result
 /// Whether `schema` has a table `name`.
 pub(in crate::store) fn holds(connection: &Connection, schema: &str, name: &str) -> Result<bool> {
     connection
-        .query_row(&format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = ?1"), [name], |_| Ok(()))
+        .query_row(
+            &format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = ?1 COLLATE NOCASE"),
+            [name],
+            |_| Ok(()),
+        )
         .optional()
         .map(|found| found.is_some())
         .doing("list the tables")
