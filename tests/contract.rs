@@ -12,9 +12,7 @@ use embedport::error::Kind;
 use embedport::platform::fault;
 use embedport::platform::lease::Lease;
 use embedport::space::Space;
-use embedport::store::{
-    self, Backup, BackupChoice, Changes, Collection, IndexChoice, RewriteTarget, Since, VectorStore,
-};
+use embedport::store::{self, Backup, BackupChoice, Changes, Collection, RewriteTarget, Since, VectorStore};
 use ndarray::{Array2, s};
 use subjects::Subject;
 use support::{Rewritten, collection, count_and_fail, near, rewrite_as};
@@ -41,23 +39,13 @@ impl Made {
     }
 
     fn target(&self, store: &dyn VectorStore, migration: &str, dimension: usize) -> RewriteTarget {
-        target(store, migration, dimension, self.backup)
+        support::target_of(store, migration, dimension, self.backup)
     }
 
     fn rewrite(&self, store: &mut dyn VectorStore, id: &str, migration: &str, dimension: usize) -> Rewritten {
         let collection = store.collection(id, None).expect("there");
         let target = self.target(store, migration, dimension);
         rewrite_as(store, &collection, &target, self.subject.rounding)
-    }
-}
-
-fn target(store: &dyn VectorStore, migration: &str, dimension: usize, backup: BackupChoice) -> RewriteTarget {
-    RewriteTarget {
-        space: Space::named("test/target", dimension),
-        migration: migration.to_owned(),
-        folder: store.state_folder().join(migration),
-        index: IndexChoice::default(),
-        backup,
     }
 }
 

@@ -12,11 +12,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use embedport::error::Kind;
 use embedport::space::Space;
-use embedport::store::{
-    self, BackupChoice, Collection, IndexChoice, IndexWay, RewriteTarget, Since, VectorStore,
-};
+use embedport::store::{self, BackupChoice, Collection, IndexWay, Since, VectorStore};
 use serde_json::{Value, json};
-use support::{rewrite_as, run, save_npy};
+use support::{rewrite_as, run, save_npy, target_of};
 
 /// Environment of the maker, kind and options of the file, settings of the store, environment of the checker.
 type Case = (&'static str, &'static [&'static str], &'static str, &'static str);
@@ -121,16 +119,6 @@ impl Made {
     }
 }
 
-fn target(store: &dyn VectorStore, to: usize, backup: BackupChoice) -> RewriteTarget {
-    RewriteTarget {
-        space: Space::named("test/target", to),
-        migration: format!("m{to}"),
-        folder: store.state_folder().join(format!("m{to}")),
-        index: IndexChoice::default(),
-        backup,
-    }
-}
-
 fn moves(case: Case) {
     let made = Made::new(case);
     let ids = made.ids();
@@ -139,7 +127,7 @@ fn moves(case: Case) {
     let dimension = found.dimension.expect("records");
     // In the file itself, and by a copy that takes its place.
     for (to, backup) in [(2 * dimension, BackupChoice::Rows), (dimension / 2, BackupChoice::Full)] {
-        let target = target(store.as_ref(), to, backup);
+        let target = target_of(store.as_ref(), &format!("m{to}"), to, backup);
         store.check_target(&found, &target.space).unwrap_or_else(|e| panic!("{case:?} to {to}: {e}"));
         let rewritten = rewrite_as(store.as_mut(), &found, &target, 1e-6);
         assert_eq!(rewritten.vectors.len(), ids.len(), "{case:?}");
@@ -276,7 +264,7 @@ fn a_program_that_opens_the_file_meanwhile_loses_nothing() {
         let mut store = made.open();
         let found = made.collection(store.as_ref());
         let dimension = found.dimension.expect("records");
-        let (count, target) = (found.count, target(store.as_ref(), 2 * dimension, backup));
+        let (count, target) = (found.count, target_of(store.as_ref(), "m1", 2 * dimension, backup));
         let (before, after) = (json!([[count, 4 * dimension]]), json!([[count, 8 * dimension]]));
         let mut rewrite = store.rewrite(&found, &target).expect("free");
         let mut other = Other::new(&made.path("store.db"));

@@ -9,24 +9,15 @@ use std::path::Path;
 
 use embedport::error::{Error, Kind};
 use embedport::space::Space;
-use embedport::store::{self, BackupChoice, IndexChoice, RewriteTarget, Since, VectorStore};
+use embedport::store::{self, BackupChoice, Since};
 use rusqlite::Connection;
+use support::target_of;
 
 fn made(folder: &Path, more: &str) -> String {
     let plain = subjects::all().into_iter().find(|subject| subject.name == "sqlite").expect("a subject");
     let location = (plain.make)(folder);
     Connection::open(subjects::file(folder)).expect("open").execute_batch(more).expect("more");
     location
-}
-
-fn target(store: &dyn VectorStore, dimension: usize) -> RewriteTarget {
-    RewriteTarget {
-        space: Space::named("test/target", dimension),
-        migration: "m1".to_owned(),
-        folder: store.state_folder().join("m1"),
-        index: IndexChoice::default(),
-        backup: BackupChoice::default(),
-    }
 }
 
 fn refused(location: &str) -> Error {
@@ -47,7 +38,7 @@ fn a_writer_keeps_the_rewrite_out_and_the_rewrite_keeps_writers_out() {
         let location = made(folder.path(), &format!("PRAGMA journal_mode = {journal}"));
         let mut store = store::open(&location).expect("open");
         let docs = support::collection(store.as_ref(), "docs");
-        let target = target(store.as_ref(), 8);
+        let target = target_of(store.as_ref(), "m1", 8, BackupChoice::default());
         let other = Connection::open(subjects::file(folder.path())).expect("open");
         other.busy_timeout(std::time::Duration::ZERO).expect("set");
         other.execute_batch("BEGIN IMMEDIATE").expect("begun");
@@ -153,7 +144,7 @@ fn a_file_that_was_renamed_with_its_folder_goes_back_and_leaves_its_namesake_alo
         let location = made(folder.path(), "");
         let mut store = store::open(&location).expect("open");
         let docs = support::collection(store.as_ref(), "docs");
-        let target = RewriteTarget { backup, ..target(store.as_ref(), 8) };
+        let target = target_of(store.as_ref(), "m1", 8, backup);
         let before = subjects::rows(&subjects::file(folder.path()));
         let done = support::rewrite_as(store.as_mut(), &docs, &target, 1e-6);
         let after = subjects::rows(&subjects::file(folder.path()));

@@ -9,11 +9,9 @@ use std::path::Path;
 
 use embedport::error::{Kind, Result};
 use embedport::space::Space;
-use embedport::store::{
-    self, Backup, BackupChoice, Collection, IndexChoice, IndexWay, RewriteTarget, Since, VectorStore,
-};
+use embedport::store::{self, Backup, BackupChoice, Collection, IndexWay, Since, VectorStore};
 use rusqlite::Connection;
-use support::{Mapping, context, rewrite_as};
+use support::{Mapping, context, rewrite_as, target_of};
 
 const CHOICES: [BackupChoice; 2] = [BackupChoice::Rows, BackupChoice::Full];
 
@@ -38,16 +36,6 @@ fn open(folder: &Path, settings: &str) -> Box<dyn VectorStore> {
     store::open(&format!("sqlite:{}?{settings}", subjects::file(folder).display())).expect("a SQLite file")
 }
 
-fn target(store: &dyn VectorStore, migration: &str, dimension: usize, backup: BackupChoice) -> RewriteTarget {
-    RewriteTarget {
-        space: Space::named("test/target", dimension),
-        migration: migration.to_owned(),
-        folder: store.state_folder().join(migration),
-        index: IndexChoice::default(),
-        backup,
-    }
-}
-
 fn docs(store: &dyn VectorStore) -> Collection {
     support::collection(store, "docs")
 }
@@ -58,7 +46,7 @@ fn has_stamps(folder: &Path) -> bool {
 
 /// Rewrites `docs` and goes no further than to the commit.
 fn stopped(store: &mut dyn VectorStore, migration: &str, backup: BackupChoice) -> Result<()> {
-    let (found, target) = (docs(store), target(store, migration, 16, backup));
+    let (found, target) = (docs(store), target_of(store, migration, 16, backup));
     let mut rewrite = store.rewrite(&found, &target)?;
     rewrite.transform(&Mapping::new(2.0 * support::map(16, 16)), &mut |_, _| (), &context())?;
     rewrite.seal(IndexWay::None, &context())
@@ -73,7 +61,7 @@ fn a_migration_without_a_stamp_is_known_by_its_vectors_and_goes_back() {
         let found = docs(store.as_ref());
         stopped(store.as_mut(), "m0", backup).expect("written");
         assert!(!store.is_current(&found.id, "m0").expect("known"), "it was never committed");
-        let target = target(store.as_ref(), "m1", dimension, backup);
+        let target = target_of(store.as_ref(), "m1", dimension, backup);
         let done = rewrite_as(store.as_mut(), &found, &target, 1e-6);
         assert!(!has_stamps(folder.path()));
         // Another opener knows as well, by what lies beside the file.
@@ -115,13 +103,13 @@ fn a_stamp_of_before_goes_and_comes_back() {
         let mut store = open(folder.path(), "");
         let found = docs(store.as_ref());
         let first: Backup = {
-            let target = target(store.as_ref(), "m1", 24, backup);
+            let target = target_of(store.as_ref(), "m1", 24, backup);
             rewrite_as(store.as_mut(), &found, &target, 1e-6).backup
         };
         assert!(has_stamps(folder.path()));
         let mut store = open(folder.path(), "stamp=no");
         let now = docs(store.as_ref());
-        let target = target(store.as_ref(), "m2", 24, backup);
+        let target = target_of(store.as_ref(), "m2", 24, backup);
         let second = rewrite_as(store.as_mut(), &now, &target, 1e-6).backup;
         assert!(!has_stamps(folder.path()), "it would be of another space");
         assert!(!store.is_current(&found.id, "m1").expect("known"));

@@ -170,6 +170,17 @@ pub fn target(folder: &Path, migration: &str, dimension: usize) -> RewriteTarget
     }
 }
 
+/// Where a rewrite of `store` leads to, in the folder that a migration of this name has.
+pub fn target_of(
+    store: &dyn VectorStore,
+    migration: &str,
+    dimension: usize,
+    backup: BackupChoice,
+) -> RewriteTarget {
+    let folder = store.state_folder();
+    RewriteTarget { folder: folder.join(migration), backup, ..target(&folder, migration, dimension) }
+}
+
 /// Old and new vectors by id, and the backup.
 pub struct Rewritten {
     pub sources: HashMap<String, Vec<f32>>,

@@ -8,6 +8,7 @@ use rusqlite::config::DbConfig;
 
 use super::find::{self, Depth, Found};
 use super::parts::{self, More};
+use super::settings::Wishes;
 use super::stamp::Stamp;
 use super::unstamped::Unstamped;
 use super::{SqliteStore, back, exchange, stamp};
@@ -24,11 +25,17 @@ impl SqliteStore {
         read(&self.database)
     }
 
+    /// How collections were read that this store took back.
+    pub(super) fn said(&self) -> Vec<Wishes> {
+        let taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
+        taken_back.values().map(|then| then.said.clone()).collect()
+    }
+
     /// Every collection, counted.
     pub(super) fn counted(&self, connection: &Connection) -> Result<Vec<Found>> {
         // With a write-ahead log others might see what was written meanwhile.
         let more: &More<'_> = if is_wal(connection)? { &parts::none } else { &|| self.read() };
-        let mut all = find::all(connection, &self.wishes, Depth::Count(more))?;
+        let mut all = find::all(connection, &self.wishes, &self.said(), Depth::Count(more))?;
         for found in all.iter_mut().filter(|found| found.stamp.is_none()) {
             found.stamp = self.noted(connection, found)?;
         }
@@ -59,7 +66,7 @@ impl SqliteStore {
         id: &str,
         dimension: Option<usize>,
     ) -> Result<Found> {
-        let all = find::all(connection, &self.wishes, Depth::Form)?;
+        let all = find::all(connection, &self.wishes, &self.said(), Depth::Form)?;
         let is_it = |found: &Found| {
             let own = &found.entry.own_id();
             id.strip_prefix(own.as_str())

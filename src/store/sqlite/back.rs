@@ -180,7 +180,7 @@ mod tests {
             connection.execute_batch(&sql).unwrap();
             let wishes =
                 Wishes::read(&Settings::parse("table=docs&vector=embedding&encoding=f32").unwrap()).unwrap();
-            let found = find::all(&connection, &wishes, Depth::Form).unwrap();
+            let found = find::all(&connection, &wishes, &[], Depth::Form).unwrap();
             let entry = &found[0].entry;
             let names = [&key_names(entry)[..], &entry.others, &entry.vector_columns()].concat();
             connection.execute_batch(&format!("CREATE TABLE kept.{SAVED} ({})", list(&names))).unwrap();

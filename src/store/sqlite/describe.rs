@@ -53,7 +53,9 @@ impl SqliteStore {
             collections: found.iter().map(|found| self.collection_of(found)).collect(),
         };
         let records: u64 = found.iter().map(|found| found.count).sum();
-        *seen = (records >= MANY).then(|| Seen { state, description: description.clone() });
+        // With a log, others may write while it is counted.
+        *seen = (records >= MANY && self.files()[1].is_none())
+            .then(|| Seen { state, description: description.clone() });
         Ok(description)
     }
 

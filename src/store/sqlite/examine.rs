@@ -18,6 +18,7 @@ use crate::store::{Collection, Examination, Finding, Severity};
 pub(super) fn examine(
     connection: &Connection,
     wishes: &Wishes,
+    said: &[Wishes],
     only: Option<&Collection>,
     context: &Context<'_>,
 ) -> Result<Examination> {
@@ -25,7 +26,7 @@ pub(super) fn examine(
     if only.is_none() {
         examination.findings.extend(integrity(connection)?);
     }
-    for found in find::all(connection, wishes, Depth::Count(&parts::none))? {
+    for found in find::all(connection, wishes, said, Depth::Count(&parts::none))? {
         context.check()?;
         if only.is_none_or(|only| only.id == found.entry.id) {
             examination.findings.extend(collection(connection, &found, context)?);

@@ -53,14 +53,24 @@ pub(super) enum Depth<'a> {
     Count(&'a More<'a>),
 }
 
-/// Every collection of the file that `wishes` leave in, ordered by name.
-pub(super) fn all(connection: &Connection, wishes: &Wishes, depth: Depth<'_>) -> Result<Vec<Found>> {
+/// Every collection of the file that `wishes` leave in, ordered by name. `said`: how collections were read that have no
+/// stamp any more.
+pub(super) fn all(
+    connection: &Connection,
+    wishes: &Wishes,
+    said: &[Wishes],
+    depth: Depth<'_>,
+) -> Result<Vec<Found>> {
     let stamps = stamp::all(connection)?;
+    let mut said = said.to_vec();
+    for stamp in &stamps {
+        said.push(stamp.wishes()?);
+    }
     let tables = columns::tables(connection)?;
     let mut found = Vec::new();
     for table in &tables {
         if wishes.table.as_ref().is_none_or(|name| *name == table.name) {
-            found.extend(in_table(connection, table, wishes, &stamps, depth)?);
+            found.extend(in_table(connection, table, wishes, &said, &stamps, depth)?);
         }
     }
     let vss = vec0::vss_tables(connection)?;
@@ -139,6 +149,7 @@ fn in_table(
     connection: &Connection,
     table: &TableInfo,
     wishes: &Wishes,
+    said: &[Wishes],
     stamps: &[Stamp],
     depth: Depth<'_>,
 ) -> Result<Vec<Found>> {
@@ -153,17 +164,14 @@ fn in_table(
             .hint(format!("its columns are: {}", names.join(", "))));
         }
     }
-    let stamped: Vec<(&Stamp, Wishes)> =
-        stamps.iter().map(|stamp| Ok((stamp, stamp.wishes()?))).collect::<Result<_>>()?;
+    let said: Vec<&Wishes> = said.iter().filter(|said| said.table.as_ref() == Some(&table.name)).collect();
     let mut columns = Vec::new();
     for column in &table.columns {
         let named = wishes.vector.as_ref().is_some_and(|name| *name == column.name);
         let sample = sample(connection, table, &column.name)?;
-        let known = stamped.iter().any(|(_, said)| {
-            said.table.as_ref() == Some(&table.name) && said.vector.as_ref() == Some(&column.name)
-        });
-        let said = wishes.encoding.is_some_and(|said| is_all(&sample, said));
-        if named || known || said || !likely(&sample).is_empty() || is_pickled(&sample) {
+        let known = said.iter().any(|said| said.vector.as_ref() == Some(&column.name));
+        let fits = wishes.encoding.is_some_and(|said| is_all(&sample, said));
+        if named || known || fits || !likely(&sample).is_empty() || is_pickled(&sample) {
             columns.push((column.name.clone(), sample));
         }
     }
@@ -173,19 +181,17 @@ fn in_table(
         if wishes.vector.as_ref().is_some_and(|name| *name != column) {
             continue;
         }
-        let own = stamped.iter().filter(|(_, said)| {
-            said.table.as_ref() == Some(&table.name) && said.vector.as_ref() == Some(&column)
-        });
+        let own = said.iter().filter(|said| said.vector.as_ref() == Some(&column));
         let mut conditions = vec![None];
-        conditions.extend(own.clone().filter_map(|(_, said)| said.condition.clone()).map(Some));
+        conditions.extend(own.clone().filter_map(|said| said.condition.clone()).map(Some));
         if wishes.condition.is_some() {
             conditions = vec![wishes.condition.clone()];
         }
         conditions.sort();
         conditions.dedup();
         for condition in conditions {
-            let said = own.clone().find(|(_, said)| said.condition == condition);
-            let wishes = said.map_or_else(|| wishes.clone(), |(_, said)| wishes.or(said));
+            let said = own.clone().find(|said| said.condition == condition);
+            let wishes = said.map_or_else(|| wishes.clone(), |said| wishes.or(said));
             let seen = Candidate { table, name: &column, several, sample: &sample, depth };
             found.extend(seen.collections(connection, &wishes, condition, stamps)?);
         }

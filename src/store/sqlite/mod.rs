@@ -103,13 +103,20 @@ pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn VectorSto
     Ok(Box::new(store))
 }
 
+/// What is still known of a collection that was taken back.
+struct TakenBack {
+    /// How it was read: the stamp that knew it is gone.
+    said: Wishes,
+    /// The columns that it had then, if that was noted: others that came since are not its.
+    others: Option<Vec<String>>,
+}
+
 struct SqliteStore {
     database: PathBuf,
     wishes: Wishes,
     /// Collections that were counted, and whether there are vectors of other dimensions in their columns.
     mixed: Mutex<BTreeMap<String, bool>>,
-    /// Collections that were taken back, and the columns that they had then: others that came since are not theirs.
-    taken_back: Mutex<BTreeMap<String, Vec<String>>>,
+    taken_back: Mutex<BTreeMap<String, TakenBack>>,
     seen: Mutex<Option<Seen>>,
 }
 
@@ -169,7 +176,7 @@ impl VectorStore for SqliteStore {
 
     fn examine(&self, collection: Option<&Collection>, context: &Context<'_>) -> Result<Examination> {
         let connection = self.read()?;
-        examine::examine(&connection, &self.wishes, collection, context)
+        examine::examine(&connection, &self.wishes, &self.said(), collection, context)
     }
 
     /// Others may hold the file open: SQLite's own locks keep their writes and this store's apart, and none of them keeps
@@ -197,7 +204,7 @@ impl VectorStore for SqliteStore {
     fn content_digest(&self, collection: &Collection) -> Result<String> {
         let (connection, mut found) = self.readable(collection)?;
         let taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(then) = taken_back.get(&collection.id) {
+        if let Some(then) = taken_back.get(&collection.id).and_then(|then| then.others.as_ref()) {
             found.entry.keep_others(then);
         }
         drop(taken_back);

@@ -129,7 +129,7 @@ mod tests {
                  INSERT INTO t SELECT i, x'0000803f000000bf0000003f0000803e' FROM n WHERE i % 7",
             )
             .unwrap();
-        let found = find::all(&connection, &Wishes::default(), Depth::Count(&none)).unwrap();
+        let found = find::all(&connection, &Wishes::default(), &[], Depth::Count(&none)).unwrap();
         let entry = &found[0].entry;
         let parts = of(&connection, entry).unwrap();
         assert!(parts.len() > 1 && found[0].count == 514_286, "{}", found[0].count);

@@ -52,20 +52,23 @@ impl<'c> Put<'c> {
         Err(Error::new(Kind::Damaged, found))
     }
 
-    /// Writes over the value of a row. `false`: that one has another length.
+    /// Writes over the value of a row. `false`: that one has another length, or none; what it is, a statement says.
     fn over(&mut self, row: i64, bytes: &[u8]) -> Result<bool> {
         let blob = match &mut self.blob {
-            Some(blob) => {
-                blob.reopen(row).doing(DOING)?;
-                blob
-            }
+            Some(blob) => match blob.reopen(row) {
+                Ok(()) => blob,
+                // A value that the row does not hold itself, as the default of a column that came later.
+                Err(_) => {
+                    self.blob = None;
+                    return Ok(false);
+                }
+            },
             None => {
                 let Entry { table, vector, .. } = self.entry;
-                let blob = self
-                    .connection
-                    .blob_open("main", table.as_str(), vector.as_str(), row, false)
-                    .doing(DOING)?;
-                self.blob.insert(blob)
+                match self.connection.blob_open("main", table.as_str(), vector.as_str(), row, false) {
+                    Ok(blob) => self.blob.insert(blob),
+                    Err(_) => return Ok(false),
+                }
             }
         };
         if blob.len() != bytes.len() {

@@ -13,9 +13,10 @@ use super::back::{self, ROWS, WRITTEN};
 use super::details::{self, Details};
 use super::find::Found;
 use super::holder::Sides;
+use super::settings::Wishes;
 use super::sink::{Contents, Sink};
 use super::unstamped::Unstamped;
-use super::{Reader, SqliteStore, access, exchange, stamp};
+use super::{Reader, SqliteStore, TakenBack, access, exchange, stamp};
 use crate::context::{Cancel, Context, Silent};
 use crate::error::{Error, Kind, Result};
 use crate::platform::{files, holders};
@@ -120,13 +121,17 @@ impl SqliteStore {
 
     pub(super) fn back(&self, backup: &Backup, since: Since) -> Result<()> {
         let details = Details::parse(&backup.details)?;
-        if let Some(others) = details.others.clone() {
+        let connection = self.read()?;
+        let now = dimension_of(&connection, &details)?.or(Some(backup.dimension));
+        if let Ok(found) = self.formed(&connection, &details.collection, now) {
+            let then = TakenBack { said: Wishes::read(&found.settings())?, others: details.others.clone() };
             let mut taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
-            taken_back.insert(details.collection.clone(), others);
+            taken_back.insert(details.collection.clone(), then);
         }
-        if self.is_back(&self.read()?, &details)? {
+        if self.is_back(&connection, &details)? {
             return Ok(()); // done before and cut short
         }
+        drop(connection);
         self.check_files(&details, backup)?;
         let folder = self.own(&details);
         if details.exchanged && exchange::back(&self.database, &self.kept(&details, backup)?, &folder)? {

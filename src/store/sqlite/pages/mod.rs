@@ -18,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use self::format::Layout;
 use self::places::{Pages, Seen, Walk, Wanted};
+use super::encoding::Encoding;
 use super::entry::Entry;
 use super::exchange::Exchange;
 use super::holder::Send;
@@ -47,8 +48,9 @@ pub(super) fn find(
     entry: &Entry,
     dimension: usize,
 ) -> Result<Option<Vectors>> {
+    // The headers of numpy's files have several lengths.
     let Some(length) = entry.encoding.length(dimension).filter(|length| *length > 0) else { return Ok(None) };
-    if !overwrites(connection, entry, dimension)? {
+    if matches!(entry.encoding, Encoding::Npy(_)) || !overwrites(connection, entry, dimension)? {
         return Ok(None);
     }
     let (source, _) = exchange.files();
@@ -65,10 +67,11 @@ pub(super) fn find(
         )
         .optional()
         .doing(doing)?;
-    // Columns are stored in their order where none is generated; such tables are not written over.
+    // Columns are stored in their order where none is generated; such tables are not written over. A default stands for what
+    // rows from before the column do not hold.
     let field: Option<u32> = connection
         .query_row(
-            "SELECT cid FROM pragma_table_xinfo(?1, 'main') WHERE name = ?2",
+            "SELECT cid FROM pragma_table_xinfo(?1, 'main') WHERE name = ?2 AND dflt_value IS NULL",
             [&entry.table, &entry.vector],
             |row| row.get(0),
         )

@@ -178,10 +178,13 @@ impl<'f> Walk<'f> {
                 Node::Leaf(cells) => {
                     self.seen.insert(number);
                     pages.numbers.push(number);
+                    let mut room = self.layout.page;
                     for at in cells {
                         let page = pages.bytes.get(start..start + self.layout.page);
                         let cell = page.and_then(|page| Cell::of(page, at));
                         let cell = cell.ok_or_else(|| self.damaged(number))?;
+                        // Rows that share bytes would take more memory than the file has.
+                        room = room.checked_sub(cell.local).ok_or_else(|| self.damaged(number))?;
                         self.row(number, &cell, start, &mut pages)?;
                     }
                 }

@@ -87,7 +87,7 @@ fn made(path: &Path, shape: &Shape, pragmas: &str, dimension: usize) {
 
 fn found(connection: &Connection, shape: &Shape) -> Found {
     let wishes = Wishes::read(&Settings::parse(shape.settings).unwrap()).unwrap();
-    let mut all = find::all(connection, &wishes, Depth::Count(&super::super::parts::none)).unwrap();
+    let mut all = find::all(connection, &wishes, &[], Depth::Count(&super::super::parts::none)).unwrap();
     assert_eq!(all.len(), 1, "{}", shape.name);
     all.pop().unwrap()
 }

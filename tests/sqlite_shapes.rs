@@ -1,0 +1,76 @@
+//! Tables that are unlike most: what is written over in pages elsewhere goes another way here, and comes out the same.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod subjects;
+mod support;
+
+use std::path::Path;
+
+use embedport::store::{self, BackupChoice, Since, VectorStore};
+use rusqlite::Connection;
+use support::{rewrite_as, target_of};
+
+fn made(sql: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("folder");
+    Connection::open(subjects::file(folder.path())).expect("open").execute_batch(sql).expect("made");
+    folder
+}
+
+fn open(folder: &Path, settings: &str) -> Box<dyn VectorStore> {
+    store::open(&format!("sqlite:{}{settings}", subjects::file(folder).display())).expect("a SQLite file")
+}
+
+/// There, looked at by another opener, and back, by both ways; the vectors keep their length. The way back is not told `said`.
+fn there_and_back(folder: &Path, name: &str, said: &str) {
+    let before = subjects::rows(&subjects::file(folder));
+    for (migration, backup) in [("m1", BackupChoice::Rows), ("m2", BackupChoice::Full)] {
+        let mut store = open(folder, said);
+        let found = support::collection(store.as_ref(), name);
+        let target = target_of(store.as_ref(), migration, found.dimension.expect("vectors"), backup);
+        let rewritten = rewrite_as(store.as_mut(), &found, &target, 1e-3);
+        assert_eq!(rewritten.vectors.len() as u64, found.count);
+        let mut store = open(folder, "");
+        assert_eq!(store.collection(&found.id, None).expect("there").migration.as_deref(), Some(migration));
+        store.restore(&rewritten.backup, Since::Refuse).expect("restored");
+        let back = store.collection(&found.id, None).expect("known, though its stamp is gone");
+        assert_eq!((back.migration, back.count), (None, found.count));
+        assert_eq!(subjects::rows(&subjects::file(folder)), before, "{backup:?}");
+    }
+}
+
+const ROWS: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO t";
+
+#[test]
+fn what_was_said_for_a_migration_is_known_until_after_its_way_back() {
+    let folder = made(&format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, tenant TEXT, v BLOB);
+         {ROWS} SELECT i, char(97 + i % 2), unhex(printf('cdcccc3d9a9999be%02x%02x993f9a99193e', i % 251, i % 241)) FROM n"
+    ));
+    there_and_back(folder.path(), "t[tenant='a']", "?table=t&encoding=f32&where=tenant%3D'a'");
+}
+
+#[test]
+fn rows_may_lack_a_column_whose_default_is_a_vector() {
+    let folder = made(&format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT);
+         {ROWS} SELECT i, 'text ' || i FROM n;
+         ALTER TABLE t ADD COLUMN v BLOB DEFAULT x'cdcccc3d9a9999be9a99993f9a99193e';
+         UPDATE t SET v = unhex(printf('cdcccc3d9a9999be%02x%02x993f9a99193e', id % 251, id % 241)) WHERE id % 3 = 1"
+    ));
+    there_and_back(folder.path(), "t", "?table=t&encoding=f32");
+}
+
+/// Those of numpy before 1.14 end at multiples of 16 bytes, not of 64.
+#[test]
+fn headers_of_numpy_may_have_other_lengths_than_todays() {
+    let text = format!("{:<69}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }");
+    let header = [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat();
+    let header: String = header.iter().map(|byte| format!("{byte:02x}")).collect();
+    let folder = made(&format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB);
+         {ROWS} SELECT i, unhex('{header}' || printf('cdcccc3d9a9999be%02x%02x993f9a99193e', i % 251, i % 241)) FROM n"
+    ));
+    there_and_back(folder.path(), "t", "");
+}
