@@ -10,8 +10,8 @@ use crate::subjects::{Form, Subject};
 
 /// Components before and after.
 pub const FROM: usize = 16;
-const TO: usize = 24;
-const BEYOND: usize = 20;
+pub const TO: usize = 24;
+pub const BEYOND: usize = 20;
 
 /// A command that is stopped, and what must be true around it.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl Scene {
         let rows = (subject.make)(form, &scene.base("source"));
         scene.fit("first", "source", FROM, "target", TO, &rows);
         let mut numbers = Numbers(9);
-        scene.fit("second", "target", TO, "beyond", BEYOND, &numbers.rows(600, TO));
+        scene.fit("second", "target", TO, "beyond", form.beyond, &numbers.rows(600, TO));
 
         let make = |name: &str, from: &str, command: &[String]| {
             let work = scene.base(name);

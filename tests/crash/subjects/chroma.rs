@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Form, Subject, Words};
 use crate::common::{self, python, read_npy};
-use crate::scene::FROM;
+use crate::scene::{BEYOND, FROM};
 use crate::shim::{Step, Stop};
 use crate::{matrix, support};
 
@@ -20,6 +20,7 @@ const NEWEST: Form = Form {
     page: "crash-matrix-1.5.9",
     suffix: ", index rebuild",
     options: &["--index", "rebuild"],
+    beyond: BEYOND,
     turns_to_wal: true,
     is_sampled: true,
     sample: widely,

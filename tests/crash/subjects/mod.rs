@@ -49,6 +49,8 @@ pub struct Form {
     pub suffix: &'static str,
     /// What is added to a migration's command.
     pub options: &'static [&'static str],
+    /// Components that a second migration leads to: [`BEYOND`](crate::scene::BEYOND), or as many as the first.
+    pub beyond: usize,
     /// Also run with a write-ahead log; else the database may have one already.
     pub turns_to_wal: bool,
     /// Whether the default run looks at it.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::{Form, Subject, Words, sqlite};
 use crate::common::{self, Numbers};
-use crate::scene::FROM;
+use crate::scene::{BEYOND, FROM};
 use crate::shim::{Step, Stop};
 
 const FILE: &str = "store.db";
@@ -21,6 +21,7 @@ pub const SUBJECT: Subject = Subject {
         page: "crash-matrix-sqlite-vec",
         suffix: "",
         options: &["--backup", "rows"],
+        beyond: BEYOND,
         turns_to_wal: true,
         is_sampled: true,
         sample,
