@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
 
 use super::access;
 use super::details::Details;
+use super::left::{self, Left, is_as_left, is_quiet};
 use crate::error::{Error, Kind, Result};
 use crate::platform::lease::Lease;
 use crate::platform::syncing::Syncing;
@@ -25,8 +25,6 @@ use crate::store::sql::{self, Doing};
 
 /// Name of the copy, in the migration's own folder.
 const COPY: &str = "rewritten.db";
-/// What the file was left as, in the migration's own folder.
-const LEFT: &str = "left.json";
 
 /// A lease on the file, if another can take its place now; none: the file has to be written itself. What this process
 /// has open of it is left alone, but it must hold no lock on it that [`holders::open_here`] does not see.
@@ -38,18 +36,6 @@ pub(super) fn lease(database: &Path) -> Result<Option<Lease>> {
     let lease = Lease::take(database).map_err(|cause| Error::io("read", database, cause))?;
     let fits = |lease: &Lease| Left::of(lease.file()).is_ok_and(|left| !left.is_wal()) && is_quiet(database);
     Ok(lease.filter(fits))
-}
-
-/// Whether no journal lies beside the file that SQLite would play into whatever has its name.
-fn is_quiet(database: &Path) -> bool {
-    ["-journal", "-wal"].iter().all(|suffix| {
-        let mut head = [0; 8];
-        match File::open(sql::beside(database, suffix)) {
-            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
-            // One that was given up is empty, or begins with zeros.
-            Ok(file) => files::read_exact_at(&file, &mut head, 0).is_err() || head == [0; 8],
-        }
-    })
 }
 
 /// How often, and how many milliseconds apart, one tries to be alone with the file.
@@ -235,11 +221,7 @@ impl Exchange {
             Some(syncing) => syncing.finish()?,
             None => return Err(Error::new(Kind::Internal, "a copy was to be put in place unsealed")),
         }
-        let left = Left::of(&File::open(&self.copy).map_err(|e| Error::io("read", &self.copy, e))?);
-        let left = left.map_err(|e| Error::io("read", &self.copy, e))?;
-        let left = serde_json::to_vec(&left)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write as JSON").because(e))?;
-        files::write(&self.folder.join(LEFT), &left)?;
+        left::note(&self.copy, &self.folder)?;
         reach("commit")?;
         drop((lock, self.files));
         let lease = alone(&self.database, &self.was, self.inode)?;
@@ -253,44 +235,6 @@ impl Exchange {
         let _ = fault::reach("committed");
         Ok(())
     }
-}
-
-/// What tells a file that nobody wrote to since from any other: every transaction of SQLite changes its header, and every
-/// write its time. A copy that keeps the time (`cp -p`) is the same.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Left {
-    bytes: u64,
-    /// Time of the last change of its contents: seconds, nanoseconds.
-    modified: (i64, i64),
-    header: String,
-}
-
-impl Left {
-    /// SQLite's version numbers of such a file: see "The Database Header" of its file format.
-    fn is_wal(&self) -> bool {
-        self.header.get(36..40) == Some("0202")
-    }
-
-    fn of(file: &File) -> std::io::Result<Left> {
-        let mut header = [0; 100];
-        files::read_exact_at(file, &mut header, 0)?;
-        let metadata = file.metadata()?;
-        Ok(Left {
-            bytes: metadata.len(),
-            modified: identity::modified(&metadata),
-            header: files::hex(&header),
-        })
-    }
-}
-
-/// Whether `file` is what the migration of `details` left by an exchange, by size, time and header.
-pub(super) fn is_as_left(file: &File, folder: &Path) -> Result<bool> {
-    let path = folder.join(LEFT);
-    if !path.exists() {
-        return Ok(false);
-    }
-    let left: Option<Left> = serde_json::from_slice(&files::read_at_most(&path, 1 << 16)?).ok();
-    Ok(left.is_some() && left == Left::of(file).ok())
 }
 
 /// Puts the kept file back in the place of the one that is there, with the permissions that this one has by now; `folder` is

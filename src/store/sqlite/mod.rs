@@ -19,8 +19,10 @@ mod exchange;
 mod find;
 mod groups;
 mod holder;
+mod left;
 mod npy;
 mod obstacles;
+mod open;
 mod pages;
 mod parts;
 mod pipeline;
@@ -38,8 +40,7 @@ mod vec0;
 mod walk;
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::ArrayView2;
@@ -52,56 +53,17 @@ use self::holder::Cursor;
 use self::rewrite::SqliteRewrite;
 use self::settings::Wishes;
 use self::stamp::Noted;
-use super::sql;
 use super::{
     Backup, BackupChoice, Batch, Capabilities, Changes, Collection, Examination, Hit, Records, Rewrite,
-    RewriteTarget, Settings, Since, StoreDescription, VectorStore, find_collection,
+    RewriteTarget, Since, StoreDescription, VectorStore, find_collection,
 };
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::space::Space;
 
+pub(super) use self::open::{open, recognises};
+
 pub(super) const SCHEME: &str = "sqlite";
-/// First bytes of every SQLite file that is not encrypted.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
-/// Whether `path` is a SQLite file.
-pub(super) fn recognises(path: &Path) -> bool {
-    let mut head = [0; MAGIC.len()];
-    path.is_file()
-        && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
-        && head == *MAGIC
-}
-
-/// Opens the file `path`; nothing is changed.
-///
-/// # Errors
-/// [`Kind::NotFound`] without a file, [`Kind::Unsupported`] if it is no SQLite file, or encrypted, or Chroma's.
-pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn VectorStore>> {
-    let wishes = Wishes::read(settings)?;
-    vec0::register()?;
-    let database = path.canonicalize().map_err(|e| Error::io("open", path, e))?;
-    if !recognises(&database) {
-        return Err(Error::new(Kind::Unsupported, format!("`{}` is not a SQLite file", path.display()))
-            .hint("an encrypted one (SQLCipher, SEE) has to be decrypted first: embedport takes no keys"));
-    }
-    let store = SqliteStore {
-        database,
-        wishes,
-        mixed: Mutex::default(),
-        taken_back: Mutex::default(),
-        seen: Mutex::default(),
-    };
-    let connection = store.read()?;
-    if sql::has_table(&connection, "embeddings_queue")? && sql::has_table(&connection, "segments")? {
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!("`{}` belongs to a Chroma database", path.display()),
-        )
-        .hint("give the folder that it lies in: Chroma keeps its indexes beside it"));
-    }
-    Ok(Box::new(store))
-}
 
 /// What is still known of a collection that was taken back.
 struct TakenBack {

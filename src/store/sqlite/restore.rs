@@ -16,7 +16,7 @@ use super::holder::Sides;
 use super::settings::Wishes;
 use super::sink::{Contents, Sink};
 use super::unstamped::Unstamped;
-use super::{Reader, SqliteStore, TakenBack, access, exchange, stamp};
+use super::{Reader, SqliteStore, TakenBack, access, exchange, left, stamp};
 use crate::context::{Cancel, Context, Silent};
 use crate::error::{Error, Kind, Result};
 use crate::platform::{files, holders};
@@ -88,7 +88,7 @@ impl SqliteStore {
         if details.exchanged && !holders::open_here(&self.database) {
             let wrap = |cause| Error::io("read", &self.database, cause);
             let file = File::open(&self.database).map_err(wrap)?;
-            if exchange::is_as_left(&file, &self.own(&details))? {
+            if left::is_as_left(&file, &self.own(&details))? {
                 return Ok(Changes::default());
             }
         }
