@@ -11,8 +11,8 @@ the target model reach; the share of the exact native top 10 that is found (R10)
 themselves; mean cosine; seconds to fit; vectors a second to apply. For --foretell also: the share of the native top 10 that
 other records of the collection find (1,000 of them, asked with true vectors), what the pairs alone foretold of it with the
 ends of the 90 % interval, and the seconds that took. After the table: for each collection and number of pairs the mean R10
-of each method, in how many cells `auto` lies more than half a point below another method or below a rival at all, and how
-often the intervals held and how far the foretold shares were off.
+of each method, in how many cells `auto` finds less and by how much at most, and how often the intervals held and how far the
+foretold shares were off.
 
 --words: the model behind SPACE, a folder; where it is the target, each method of --with-texts is also fitted with what the
 words of the texts say ("+ texts"). --rivals: other programs' fits to the same pairs, see rivals.py. --results: a file of one
