@@ -32,25 +32,22 @@ pub fn squares(row: &[f32]) -> f64 {
 
 /// Inner product of two vectors of the same length, summed in f64.
 pub fn product(a: &[f32], b: &[f32]) -> f64 {
-    // Left to itself, the compiler does not put something this long into the place where it may use wider registers.
-    #[inline(always)]
-    fn sum(a: &[f32], b: &[f32]) -> f64 {
-        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES_F64>(), b.as_chunks::<LANES_F64>());
-        let mut sums = [0f64; LANES_F64];
-        for (a, b) in a.iter().zip(b) {
-            for lane in 0..LANES_F64 {
-                sums[lane] += f64::from(a[lane]) * f64::from(b[lane]);
-            }
-        }
-        let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-        sums.into_iter().fold(rest, |all, sum| all + sum)
-    }
     struct Sum<'v>(&'v [f32], &'v [f32]);
     impl NullaryFnOnce for Sum<'_> {
         type Output = f64;
+        // Left to itself, the compiler does not put something this long into the place where it may use wider registers.
         #[inline(always)]
         fn call(self) -> f64 {
-            sum(self.0, self.1)
+            let ((a, a_rest), (b, b_rest)) =
+                (self.0.as_chunks::<LANES_F64>(), self.1.as_chunks::<LANES_F64>());
+            let mut sums = [0f64; LANES_F64];
+            for (a, b) in a.iter().zip(b) {
+                for lane in 0..LANES_F64 {
+                    sums[lane] += f64::from(a[lane]) * f64::from(b[lane]);
+                }
+            }
+            let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            sums.into_iter().fold(rest, |all, sum| all + sum)
         }
     }
     Arch::new().dispatch(Sum(a, b))

@@ -33,6 +33,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |out| out.write_all(bytes))
 }
 
+/// As [`write`], of a value as JSON.
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_vec(value).map_err(|e| {
+        Error::new(Kind::Internal, format!("cannot write `{}` as JSON", path.display())).because(e)
+    })?;
+    write(path, &json)
+}
+
 /// Reads the file at `path` if it holds at most `most` bytes.
 ///
 /// # Errors

@@ -10,7 +10,15 @@ use crate::error::{Error, Kind, Result};
 /// A held lock; dropping it (or the death of the process) releases it. The file stays.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing is not enough: a child that another thread is just starting shares the open file
+    /// until it runs its own program, and would hold the lock for that long.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 /// Takes the lock `path`, whose folder is created if missing. `purpose` is written into the file
@@ -40,7 +48,7 @@ pub fn acquire(path: &Path, purpose: &str) -> Result<Lock> {
     file.set_len(0).map_err(wrap)?;
     file.rewind().map_err(wrap)?;
     writeln!(file, "process {}: {purpose}", std::process::id()).map_err(wrap)?;
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
 #[cfg(test)]

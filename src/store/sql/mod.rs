@@ -47,7 +47,7 @@ fn failure(doing: &str, cause: rusqlite::Error) -> Error {
     }
 }
 
-/// The file that SQLite keeps beside a database: `-wal`, `-journal`.
+/// What lies beside a database under its name with a suffix, as the files that SQLite keeps there: `-wal`, `-journal`.
 pub(in crate::store) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push(suffix);

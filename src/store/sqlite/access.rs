@@ -7,7 +7,6 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::find::{self, Depth, Found};
-use super::parts::{self, More};
 use super::settings::Wishes;
 use super::stamp::Stamp;
 use super::unstamped::Unstamped;
@@ -25,6 +24,13 @@ impl SqliteStore {
         read(&self.database)
     }
 
+    /// Further connections that see what this one sees: see [`More`](super::parts::More). With a write-ahead log they might see
+    /// what was written meanwhile.
+    pub(super) fn more(&self, first: &Connection) -> Result<Option<impl Fn() -> Result<Connection>>> {
+        let more = || self.read();
+        Ok((!is_wal(first)?).then_some(more))
+    }
+
     /// How collections were read that this store took back.
     pub(super) fn said(&self) -> Vec<Wishes> {
         let taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
@@ -33,9 +39,9 @@ impl SqliteStore {
 
     /// Every collection, counted.
     pub(super) fn counted(&self, connection: &Connection) -> Result<Vec<Found>> {
-        // With a write-ahead log others might see what was written meanwhile.
-        let more: &More<'_> = if is_wal(connection)? { &parts::none } else { &|| self.read() };
-        let mut all = find::all(connection, &self.wishes, &self.said(), Depth::Count(more))?;
+        let more = self.more(connection)?;
+        let depth = Depth::Count(more.as_ref().map(|more| more as _));
+        let mut all = find::all(connection, &self.wishes, &self.said(), depth)?;
         for found in all.iter_mut().filter(|found| found.stamp.is_none()) {
             found.stamp = self.noted(connection, found)?;
         }

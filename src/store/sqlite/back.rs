@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::entry::{Entry, list};
 use super::put::{by_key, update};
-use super::sink::{HASH, hash_values, hash_vector};
+use super::sink::{HASH, hash_values};
 use super::table::{KEY, SAVED};
 use crate::error::{Error, Kind, Result};
 use crate::store::Changes;
@@ -91,7 +91,7 @@ pub(super) fn changes(connection: &Connection, entry: &Entry, written: &Path) ->
             Some((contents, vector)) => {
                 met += 1;
                 let same = hash_values(values(key..key + others)?.into_iter()) == contents
-                    && hash_vector(values(key + others..columns.len())?.into_iter()) == vector;
+                    && hash_values(values(key + others..columns.len())?.into_iter()) == vector;
                 changes.updated += u64::from(!same);
             }
         }

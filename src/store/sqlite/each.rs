@@ -42,15 +42,15 @@ pub(super) fn through(
     pipeline::run(&mut Reading { connection, holder, entry, cursor }, &|batch| look(&batch))
 }
 
-/// As [`through`]; where the collection can be read in parts, every thread reads its own.
+/// As [`through`]; where there are `more` connections, and the collection can be read in parts, every thread reads its own.
 pub(super) fn through_all(
     first: &Connection,
-    more: &More<'_>,
+    more: More<'_>,
     holder: &dyn Holder,
     entry: &Entry,
     look: &Look<'_>,
 ) -> Result<()> {
-    let parts = holder.parts(first, entry)?;
+    let parts = if more.is_some() { holder.parts(first, entry)? } else { Vec::new() };
     if parts.len() < 2 {
         return through(first, holder, entry, look);
     }

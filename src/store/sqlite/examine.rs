@@ -5,7 +5,6 @@ use rusqlite::types::ValueRef;
 
 use super::entry::{Entry, list};
 use super::find::{self, Depth, Found};
-use super::parts;
 use super::rows::identifier;
 use super::settings::Wishes;
 use crate::context::Context;
@@ -26,7 +25,7 @@ pub(super) fn examine(
     if only.is_none() {
         examination.findings.extend(integrity(connection)?);
     }
-    for found in find::all(connection, wishes, said, Depth::Count(&parts::none))? {
+    for found in find::all(connection, wishes, said, Depth::Count(None))? {
         context.check()?;
         if only.is_none_or(|only| only.id == found.entry.id) {
             examination.findings.extend(collection(connection, &found, context)?);

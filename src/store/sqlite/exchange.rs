@@ -84,7 +84,6 @@ pub(super) struct Exchange {
     syncing: Option<Syncing>,
     /// The file of before.
     was: Left,
-    inode: u64,
 }
 
 /// A hash on its way. Its thread ends before this does: it has the file open.
@@ -100,8 +99,8 @@ impl Drop for Hashing {
 
 impl Exchange {
     /// Makes room for the copy of the file, which the caller has locked, in the migration's folder, and links the file to
-    /// where the backup is kept. `None` if this file system cannot do that. What is pushed to `open` has to stay open as long as the lock is to
-    /// be held: closing a file lets go of every lock that this process has on it.
+    /// where the backup is kept. `None` if this file system cannot do that. What is pushed to `open` has to stay open as
+    /// long as the lock is to be held: closing a file lets go of every lock that this process has on it.
     pub fn begin(
         database: &Path,
         base: &Path,
@@ -118,7 +117,6 @@ impl Exchange {
         let (source, hashed) = (opened()?, opened()?);
         open.extend([source.clone(), hashed.clone()]);
         let was = Left::of(&source).map_err(wrap)?;
-        let inode = identity::number(&source.metadata().map_err(wrap)?);
         // Beside all that follows.
         let hash = Builder::new().spawn(move || files::hash_of(hashed.as_ref())).map_err(wrap)?;
         let hash = Hashing(Some(hash));
@@ -141,7 +139,6 @@ impl Exchange {
             hash,
             syncing: None,
             was,
-            inode,
         }))
     }
 
@@ -223,8 +220,9 @@ impl Exchange {
         }
         left::note(&self.copy, &self.folder)?;
         reach("commit")?;
+        let before = self.files.0.metadata().map_err(|e| Error::io("read", &self.database, e))?;
         drop((lock, self.files));
-        let lease = alone(&self.database, &self.was, self.inode)?;
+        let lease = alone(&self.database, &self.was, identity::number(&before))?;
         files::rename(&self.copy, &self.database)?;
         if !lease.holds() {
             // Somebody waits for the file of before, and would go on with it: it comes back.

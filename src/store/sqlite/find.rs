@@ -50,7 +50,7 @@ pub(super) enum Depth<'a> {
     /// At some rows: tables, columns, encodings. Dimensions and numbers of records are not known.
     Form,
     /// At the length of every vector, by several connections.
-    Count(&'a More<'a>),
+    Count(More<'a>),
 }
 
 /// Every collection of the file that `wishes` leave in, ordered by name. `said`: how collections were read that have no

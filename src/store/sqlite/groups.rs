@@ -41,7 +41,7 @@ impl Groups {
     }
 
     /// How many there are of each length.
-    pub fn of(connection: &Connection, more: &More<'_>, entry: &Entry) -> Result<Groups> {
+    pub fn of(connection: &Connection, more: More<'_>, entry: &Entry) -> Result<Groups> {
         let doing = "count the records";
         let length = entry.length();
         let lengths = Mutex::new(BTreeMap::new());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::platform::{files, identity};
 use crate::store::sql;
 
@@ -43,9 +43,7 @@ impl Left {
 /// Notes down in `folder`, the migration's own, as what `file` will be left.
 pub(super) fn note(file: &Path, folder: &Path) -> Result<()> {
     let left = File::open(file).and_then(|file| Left::of(&file)).map_err(|e| Error::io("read", file, e))?;
-    let json = serde_json::to_vec(&left)
-        .map_err(|e| Error::new(Kind::Internal, "cannot write as JSON").because(e))?;
-    files::write(&folder.join(NAME), &json)
+    files::write_json(&folder.join(NAME), &left)
 }
 
 /// Whether `file` is what the migration of this folder left by an exchange.

@@ -60,6 +60,7 @@ use super::{
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::space::Space;
+use crate::store::sql;
 
 pub(super) use self::open::{open, recognises};
 
@@ -131,9 +132,7 @@ impl VectorStore for SqliteStore {
     }
 
     fn state_folder(&self) -> PathBuf {
-        let mut name = self.database.clone().into_os_string();
-        name.push(".embedport");
-        name.into()
+        sql::beside(&self.database, ".embedport")
     }
 
     fn examine(&self, collection: Option<&Collection>, context: &Context<'_>) -> Result<Examination> {
@@ -154,13 +153,9 @@ impl VectorStore for SqliteStore {
 
     fn each(&self, collection: &Collection, look: &(dyn Fn(&Batch) -> Result<()> + Sync)) -> Result<()> {
         let (connection, found) = self.readable(collection)?;
-        match access::is_wal(&connection)? {
-            // Other connections might see what was written meanwhile.
-            true => each::through(&connection, found.holder.as_ref(), &found.entry, look),
-            false => {
-                each::through_all(&connection, &|| self.read(), found.holder.as_ref(), &found.entry, look)
-            }
-        }
+        let more = self.more(&connection)?;
+        let more = more.as_ref().map(|more| more as _);
+        each::through_all(&connection, more, found.holder.as_ref(), &found.entry, look)
     }
 
     fn content_digest(&self, collection: &Collection) -> Result<String> {

@@ -8,20 +8,15 @@ use rusqlite::types::Value;
 
 use super::entry::Entry;
 use super::holder::Cursor;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::quoted;
 
 /// Numbers of rows in a part, at least.
 const LEAST: u64 = 4096;
 
-/// Further connections that see what the first one sees; without one, fewer threads read.
-pub(super) type More<'a> = dyn Fn() -> Result<Connection> + 'a;
-
-/// There are no further connections.
-pub(super) fn none() -> Result<Connection> {
-    Err(Error::new(Kind::Internal, "there is one connection alone"))
-}
+/// Further connections that see what the first one sees, if there can be any; without one, fewer threads read.
+pub(super) type More<'a> = Option<&'a dyn Fn() -> Result<Connection>>;
 
 /// Some records of a collection.
 #[derive(Clone, Debug)]
@@ -83,11 +78,11 @@ pub(super) fn of(connection: &Connection, entry: &Entry) -> Result<Vec<Part>> {
 pub(super) fn each(
     parts: &[Part],
     first: &Connection,
-    more: &More<'_>,
+    more: More<'_>,
     read: &(dyn Fn(&Connection, &Part) -> Result<()> + Sync),
 ) -> Result<()> {
     let threads = rayon::current_num_threads().min(parts.len());
-    let others: Vec<Connection> = (1..threads).map_while(|_| more().ok()).collect();
+    let others: Vec<Connection> = (1..threads).map_while(|_| more?().ok()).collect();
     let next = AtomicUsize::new(0);
     let work = |connection: &Connection| -> Result<()> {
         while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -116,6 +111,7 @@ mod tests {
     use super::super::find::{self, Depth};
     use super::super::settings::Wishes;
     use super::*;
+    use crate::error::{Error, Kind};
 
     #[test]
     fn parts_hold_every_row_once_and_a_failure_ends_them() {
@@ -129,13 +125,13 @@ mod tests {
                  INSERT INTO t SELECT i, x'0000803f000000bf0000003f0000803e' FROM n WHERE i % 7",
             )
             .unwrap();
-        let found = find::all(&connection, &Wishes::default(), &[], Depth::Count(&none)).unwrap();
+        let found = find::all(&connection, &Wishes::default(), &[], Depth::Count(None)).unwrap();
         let entry = &found[0].entry;
         let parts = of(&connection, entry).unwrap();
         assert!(parts.len() > 1 && found[0].count == 514_286, "{}", found[0].count);
         let more = || Ok(Connection::open(&path).unwrap());
         let counted = Mutex::new((0i64, 0i64));
-        each(&parts, &connection, &more, &|connection, part| {
+        each(&parts, &connection, Some(&more), &|connection, part| {
             let sql = format!("SELECT count(*), sum(id) FROM t WHERE {}", part.belongs());
             let (rows, sum): (i64, i64) =
                 connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -147,7 +143,7 @@ mod tests {
         let all =
             connection.query_row("SELECT count(*), sum(id) FROM t", [], |row| Ok((row.get(0)?, row.get(1)?)));
         assert_eq!(*counted.lock().unwrap(), all.unwrap());
-        let failed = each(&parts, &connection, &none, &|_, _| Err(Error::new(Kind::Refused, "no")));
+        let failed = each(&parts, &connection, None, &|_, _| Err(Error::new(Kind::Refused, "no")));
         assert_eq!(failed.unwrap_err().message(), "no");
     }
 }

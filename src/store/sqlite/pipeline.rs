@@ -1,9 +1,13 @@
 //! One thread reads and writes the file, all of them work on what was read.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use crate::error::{Error, Kind, Result};
+
+/// Pieces that are read ahead where reading has a thread of its own.
+const AHEAD: usize = 4;
 
 /// The two ends that belong to the thread of the connection.
 pub(super) trait Ends {
@@ -54,6 +58,22 @@ pub(super) fn run<E: Ends>(ends: &mut E, work: &(dyn Fn(E::In) -> Result<E::Out>
     })
 }
 
+/// Lets a thread of its own read ahead of `run`, which takes the pieces. `read` gives each of them away, and ends when it is
+/// told that nobody takes them any more; returns what it returns.
+pub(super) fn ahead<T: Send, R: Send>(
+    read: impl FnOnce(&dyn Fn(T) -> bool) -> Result<R> + Send,
+    run: impl FnOnce(Receiver<T>) -> Result<()>,
+) -> Result<R> {
+    thread::scope(|scope| {
+        let (give, take) = mpsc::sync_channel(AHEAD);
+        let reader = scope.spawn(move || read(&|piece| give.send(piece).is_ok()));
+        // The other end of the channel is gone when this returns: the reader then ends, and can be waited for.
+        let done = run(take);
+        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        done.and(read)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +100,7 @@ mod tests {
     fn pieces_come_back_in_their_order() {
         let mut ends = Numbers { next: 0, taken: Vec::new() };
         run(&mut ends, &|n| {
-            std::thread::sleep(std::time::Duration::from_micros(u64::from(n * 7919 % 500)));
+            thread::sleep(std::time::Duration::from_micros(u64::from(n * 7919 % 500)));
             Ok(2 * n)
         })
         .unwrap();

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Statement, params_from_iter};
 
 use super::encoding::Encoding;
 use super::entry::Entry;
-use super::sink::{HASH, hash_vector};
+use super::sink::{HASH, hash_values};
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::quoted;
@@ -96,7 +96,7 @@ pub(super) fn encoded(
     }
     let (value, scale) = encoding.encode(vector);
     let scale = scale.map(Value::Real);
-    let hash = hash_vector(std::iter::once(&value).chain(&scale).map(ValueRef::from));
+    let hash = hash_values(std::iter::once(&value).chain(&scale).map(ValueRef::from));
     Ok((value, scale, hash))
 }
 

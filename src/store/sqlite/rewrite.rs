@@ -245,7 +245,9 @@ impl Rewrite for SqliteRewrite {
         let entry = self.found.entry.with_dimension(self.target.space.dimension);
         let holder = self.found.holder.as_ref();
         match &self.exchange {
-            Some(exchange) => each::through_all(&exchange.read()?, &|| exchange.read(), holder, &entry, look),
+            Some(exchange) => {
+                each::through_all(&exchange.read()?, Some(&|| exchange.read()), holder, &entry, look)
+            }
             None => each::through(&self.connection, holder, &entry, look),
         }
     }

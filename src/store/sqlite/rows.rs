@@ -7,7 +7,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::entry::{Entry, list};
-use super::sink::{HASH, put, short_hash};
+use super::sink::{HASH, ValuesHash};
 use crate::error::{Error, Kind, Result};
 use crate::store::Batch;
 use crate::store::sql::Doing;
@@ -146,13 +146,13 @@ impl RowReader<'_> {
         Ok(row.get_ref(column).doing("read texts")?.as_str().ok())
     }
 
-    /// Hash of all that a row holds beside its vector; `buffer` is room for it.
-    pub fn contents(&self, row: &Row<'_>, buffer: &mut Vec<u8>) -> Result<[u8; HASH]> {
-        buffer.clear();
+    /// Hash of all that a row holds beside its vector.
+    pub fn contents(&self, row: &Row<'_>) -> Result<[u8; HASH]> {
+        let mut hash = ValuesHash::new();
         for at in self.select.others.clone() {
-            put(buffer, row.get_ref(at).doing("read records")?);
+            hash.add(row.get_ref(at).doing("read records")?);
         }
-        Ok(short_hash(buffer))
+        Ok(hash.finish())
     }
 }
 
@@ -245,12 +245,11 @@ impl<'c> Pieces<'c> {
         let select = if behind.is_empty() { first } else { next };
         let reader = RowReader { entry, select };
         let (mut keys, mut contents) = (Vec::with_capacity(*rows * select.key), Vec::new());
-        let mut buffer = Vec::new();
         let mut more = |row: &Row<'_>| {
             if let Some(save) = &mut save {
                 save.row(row, (0..select.key).chain(select.others.clone()).chain(select.vectors.clone()))?;
             }
-            contents.push(reader.contents(row, &mut buffer)?);
+            contents.push(reader.contents(row)?);
             reader.key(row, &mut keys)
         };
         let batch = reader.batch(connection, *dimension, behind, *rows, &mut more)?;

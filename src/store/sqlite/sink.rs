@@ -2,7 +2,7 @@
 
 use rusqlite::types::{Value, ValueRef};
 use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::Result;
 use crate::platform::files;
@@ -21,6 +21,18 @@ pub(super) struct Sink<'a, 'o> {
 }
 
 impl Sink<'_, '_> {
+    /// Shows a record to the contents, and notes what it holds after the rewrite: the hashes of its values and of its vector.
+    pub fn record(
+        &mut self,
+        (id, text): (&str, Option<&str>),
+        key: &[Value],
+        contents: &[u8; HASH],
+        vector: &[u8; HASH],
+    ) -> Result<()> {
+        self.contents.hashed(id, text, contents);
+        self.note(key, contents, vector)
+    }
+
     /// Notes what a record holds after the rewrite.
     pub fn note(&mut self, key: &[Value], contents: &[u8; HASH], vector: &[u8; HASH]) -> Result<()> {
         self.written.begin_row()?;
@@ -33,21 +45,18 @@ impl Sink<'_, '_> {
 /// Everything that a rewrite must leave alone, as one digest. Records have to come in the order of their keys.
 pub(super) struct Contents<'a> {
     hash: Sha256,
-    buffer: Vec<u8>,
     look: &'a mut dyn FnMut(&str, &str),
 }
 
 impl<'a> Contents<'a> {
     pub fn new(look: &'a mut dyn FnMut(&str, &str)) -> Self {
-        Contents { hash: Sha256::new(), buffer: Vec::new(), look }
+        Contents { hash: Sha256::new(), look }
     }
 
     /// One record: its identifier, its text if it has one, and the values of all columns but the vector's.
     /// Returns the hash of these values.
     pub fn record(&mut self, id: &str, text: Option<&str>, values: &[ValueRef<'_>]) -> [u8; HASH] {
-        self.buffer.clear();
-        values.iter().for_each(|value| put(&mut self.buffer, *value));
-        let hash = short_hash(&self.buffer);
+        let hash = hash_values(values.iter().copied());
         self.hashed(id, text, &hash);
         hash
     }
@@ -68,43 +77,39 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Hash of what a record holds beside its vector: of values, each preceded by its type and length, so that no two lists
-/// give the same bytes.
-pub(super) fn hash_values<'v>(values: impl Iterator<Item = ValueRef<'v>>) -> [u8; HASH] {
-    let mut buffer = Vec::new();
-    values.for_each(|value| put(&mut buffer, value));
-    short_hash(&buffer)
-}
+/// Hash of values, each preceded by its type and length, so that no two lists give the same bytes. It tells whether a program
+/// wrote others since, and no more: so it is a quick one (XXH3, 128 bits).
+pub(super) struct ValuesHash(Vec<u8>);
 
-/// Hash of the values of a vector. It tells whether a program wrote another one since, and no more: so it is a quick one
-/// (XXH3, 128 bits).
-pub(super) fn hash_vector<'v>(values: impl Iterator<Item = ValueRef<'v>>) -> [u8; HASH] {
-    let mut hash = Xxh3::new();
-    values.for_each(|value| feed(value, &mut |bytes| hash.update(bytes)));
-    hash.digest128().to_le_bytes()
-}
-
-/// As [`hash_vector`], of what a record holds beside its vector.
-pub(super) fn short_hash(bytes: &[u8]) -> [u8; HASH] {
-    xxh3_128(bytes).to_le_bytes()
-}
-
-/// Appends a value, preceded by its type and length.
-pub(super) fn put(buffer: &mut Vec<u8>, value: ValueRef<'_>) {
-    feed(value, &mut |bytes| buffer.extend(bytes));
-}
-
-fn feed(value: ValueRef<'_>, to: &mut dyn FnMut(&[u8])) {
-    let mut give = |kind: u8, bytes: &[u8]| {
-        to(&[kind]);
-        to(&(bytes.len() as u64).to_le_bytes());
-        to(bytes);
-    };
-    match value {
-        ValueRef::Null => to(b"n"),
-        ValueRef::Integer(n) => give(b'i', &n.to_le_bytes()),
-        ValueRef::Real(x) => give(b'f', &x.to_le_bytes()),
-        ValueRef::Text(text) => give(b't', text),
-        ValueRef::Blob(blob) => give(b'b', blob),
+impl ValuesHash {
+    pub fn new() -> Self {
+        // Put together first: the state of a hash that is fed in parts is larger than most rows.
+        ValuesHash(Vec::with_capacity(256))
     }
+
+    pub fn add(&mut self, value: ValueRef<'_>) {
+        let mut give = |kind: u8, bytes: &[u8]| {
+            self.0.push(kind);
+            self.0.extend((bytes.len() as u64).to_le_bytes());
+            self.0.extend(bytes);
+        };
+        match value {
+            ValueRef::Null => self.0.push(b'n'),
+            ValueRef::Integer(n) => give(b'i', &n.to_le_bytes()),
+            ValueRef::Real(x) => give(b'f', &x.to_le_bytes()),
+            ValueRef::Text(text) => give(b't', text),
+            ValueRef::Blob(blob) => give(b'b', blob),
+        }
+    }
+
+    pub fn finish(&self) -> [u8; HASH] {
+        xxh3_128(&self.0).to_le_bytes()
+    }
+}
+
+/// See [`ValuesHash`].
+pub(super) fn hash_values<'v>(values: impl Iterator<Item = ValueRef<'v>>) -> [u8; HASH] {
+    let mut hash = ValuesHash::new();
+    values.for_each(|value| hash.add(value));
+    hash.finish()
 }

@@ -1,7 +1,6 @@
 //! Vectors in a column of a plain table.
 
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread;
+use std::sync::mpsc::Receiver;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -24,8 +23,6 @@ pub(super) const SAVED: &str = "records";
 pub(super) const KEY: &str = "embedport_key";
 /// Bytes of vectors that are read, mapped and written at a time.
 pub(super) const PIECE: usize = 1 << 20;
-/// Pieces that are read ahead where reading has a thread of its own.
-pub(super) const AHEAD: usize = 4;
 
 /// See the module.
 #[derive(Debug)]
@@ -95,14 +92,18 @@ impl Holder for Table {
                 let from = From::Same(Box::new(Pieces::new(connection, entry, source, rows)));
                 pipeline::run(&mut Rewriting { entry, put, sink, context, from }, &work)?;
             }
-            Sides::Copy { source: connection, exchange } => thread::scope(|scope| {
+            Sides::Copy { source: connection, exchange } => {
                 let put = Put::new(exchange.whole()?, entry, dimension)?;
-                let (give, take) = mpsc::sync_channel(AHEAD);
-                scope.spawn(move || read_ahead(connection, entry, source, rows, &give));
-                // The reader ends when nobody takes what it reads: this has to be gone before it is waited for.
-                let from = From::Ahead(take);
-                pipeline::run(&mut Rewriting { entry, put, sink, context, from }, &work)
-            })?,
+                let read = move |give: &dyn Fn(Piece) -> bool| {
+                    let mut pieces = Pieces::new(connection, entry, source, rows);
+                    while pieces.next(None)?.is_some_and(give) {}
+                    Ok(())
+                };
+                pipeline::ahead(read, |pieces| {
+                    let from = From::Ahead(pieces);
+                    pipeline::run(&mut Rewriting { entry, put, sink, context, from }, &work)
+                })?;
+            }
         }
         sink.rows.end_table()
     }
@@ -126,29 +127,12 @@ impl Holder for Table {
     }
 }
 
-/// Reads the whole collection; ends early if nobody listens any more.
-fn read_ahead(
-    connection: &mut Connection,
-    entry: &Entry,
-    dimension: usize,
-    rows: usize,
-    give: &SyncSender<Result<Piece>>,
-) {
-    let mut pieces = Pieces::new(connection, entry, dimension, rows);
-    while let Some(piece) = pieces.next(None).transpose() {
-        let failed = piece.is_err();
-        if give.send(piece).is_err() || failed {
-            return;
-        }
-    }
-}
-
 /// Where the pieces come from.
 enum From<'a> {
     /// The file that is written.
     Same(Box<Pieces<'a>>),
     /// Another file, read by another thread; nothing of it needs to be saved.
-    Ahead(Receiver<Result<Piece>>),
+    Ahead(Receiver<Piece>),
 }
 
 /// The two ends of a rewrite.
@@ -179,7 +163,7 @@ impl Ends for Rewriting<'_, '_, '_> {
         self.context.check()?;
         match &mut self.from {
             From::Same(pieces) => pieces.next(Some(self.sink.rows)),
-            From::Ahead(pieces) => pieces.recv().ok().transpose(),
+            From::Ahead(pieces) => Ok(pieces.recv().ok()),
         }
     }
 
@@ -189,8 +173,7 @@ impl Ends for Rewriting<'_, '_, '_> {
         let hashes = done.contents.iter().zip(&done.hashes);
         let records = done.ids.iter().zip(&done.texts);
         for (((id, text), (contents, hash)), (key, values)) in records.zip(hashes).zip(keys.zip(values)) {
-            self.sink.contents.hashed(id, text.as_deref(), contents);
-            self.sink.note(key, contents, hash)?;
+            self.sink.record((id, text.as_deref()), key, contents, hash)?;
             self.put.row(key, values)?;
         }
         self.context.progress.advance(done.ids.len() as u64);

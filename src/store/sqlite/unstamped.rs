@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, list};
 use super::put::by_key;
-use super::sink::hash_vector;
+use super::sink::hash_values;
 use super::stamp::{Noted, Stamp};
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
@@ -81,9 +81,7 @@ impl Unstamped {
             vectors: entry.vector_columns(),
             rows: rows.collect::<Result<_>>()?,
         };
-        let json = serde_json::to_vec(&note)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write as JSON").because(e))?;
-        files::write(&folder.join(NAME), &json)
+        files::write_json(&folder.join(NAME), &note)
     }
 
     /// The note of the migration whose folder this is, if it left no stamp on this collection.
@@ -117,7 +115,7 @@ impl Unstamped {
             let found = statement
                 .query_row(params_from_iter(row.key.iter().map(Key::value)), |found| {
                     let values = (0..self.vectors.len()).map(|at| found.get_ref(at));
-                    Ok(hash_vector(values.collect::<rusqlite::Result<Vec<_>>>()?.into_iter()))
+                    Ok(hash_values(values.collect::<rusqlite::Result<Vec<_>>>()?.into_iter()))
                 })
                 .optional()
                 .doing(doing)?;

@@ -15,9 +15,8 @@ pub(super) fn contents(connection: &Connection, entry: &Entry, contents: &mut Co
     let reader = RowReader { entry, select: &select };
     let mut statement = connection.prepare(&select.sql).doing(doing)?;
     let mut rows = statement.query([ALL]).doing(doing)?;
-    let mut buffer = Vec::new();
     while let Some(row) = rows.next().doing(doing)? {
-        let values = reader.contents(row, &mut buffer)?;
+        let values = reader.contents(row)?;
         contents.hashed(&reader.id(row)?, reader.text(row)?, &values);
     }
     Ok(())

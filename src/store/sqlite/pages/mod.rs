@@ -9,15 +9,14 @@ mod places;
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread;
+use std::sync::mpsc::Receiver;
 
 use ndarray::Array2;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension};
 
 use self::format::Layout;
-use self::places::{Pages, Seen, Walk, Wanted};
+use self::places::{PageSet, Pages, Walk, Wanted};
 use super::encoding::Encoding;
 use super::entry::Entry;
 use super::exchange::Exchange;
@@ -26,7 +25,7 @@ use super::pipeline::{self, Ends};
 use super::put::{encoded, overwrites};
 use super::rows::{ALL, Columns, RowReader, Select, shaped, vector};
 use super::sink::{HASH, Sink};
-use super::table::{AHEAD, PIECE, dimension};
+use super::table::{PIECE, dimension};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
@@ -98,16 +97,12 @@ pub(super) fn run(
     let Vectors { layout, wanted, dimension } = vectors;
     let (source, target) = exchange.files();
     let work = |piece: Piece| work(piece, entry, dimension, send);
-    let seen = thread::scope(|scope| {
-        let (give, take) = mpsc::sync_channel(AHEAD);
-        let walk = Walk::new(source, &entry.table, layout, wanted);
-        let reader = scope.spawn(move || read_ahead(connection, entry, walk, &give));
-        // The reader ends when nobody takes what it reads: this has to be gone before it is waited for.
-        let done = pipeline::run(&mut Rewriting { entry, sink, context, from: take, layout, target }, &work);
-        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        done.and(read)
-    })?;
-    for range in seen.others(layout) {
+    let walk = Walk::new(source, &entry.table, layout, wanted);
+    let written = pipeline::ahead(
+        |give| read(connection, entry, walk, give),
+        |from| pipeline::run(&mut Rewriting { entry, sink, context, from, layout, target }, &work),
+    )?;
+    for range in written.others(layout) {
         context.check()?;
         let bytes = layout.offset(range.start)..layout.offset(range.end);
         files::copy_range(source, target, bytes).map_err(cannot_write)?;
@@ -130,20 +125,19 @@ struct Piece {
     contents: Vec<[u8; HASH]>,
 }
 
-/// Reads the whole table; ends early if nobody listens any more. Returns the pages that were given out.
-fn read_ahead(
+/// Reads the whole table; ends early if nobody takes what it gives. Returns the pages that were given out.
+fn read(
     connection: &mut Connection,
     entry: &Entry,
     mut walk: Walk<'_>,
-    give: &SyncSender<Piece>,
-) -> Result<Seen> {
+    give: &dyn Fn(Piece) -> bool,
+) -> Result<PageSet> {
     let doing = "read records";
     let select = Select::new(entry, false, Columns { vectors: false, texts: true, others: true });
     let reader = RowReader { entry, select: &select };
     let mut statement = connection.prepare(&select.sql).doing(doing)?;
     let mut rows = statement.query([ALL]).doing(doing)?;
     let mut row = rows.next().doing(doing)?;
-    let mut buffer = Vec::new();
     while let Some(pages) = walk.next(PIECE)? {
         let (mut chosen, mut ids, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         let (mut keys, mut contents) = (Vec::new(), Vec::new());
@@ -157,11 +151,11 @@ fn read_ahead(
             chosen.push(at);
             ids.push(reader.id(found)?);
             texts.push(reader.text(found)?.map(str::to_owned));
-            contents.push(reader.contents(found, &mut buffer)?);
+            contents.push(reader.contents(found)?);
             reader.key(found, &mut keys)?;
             row = rows.next().doing(doing)?;
         }
-        if give.send(Piece { pages, chosen, ids, texts, keys, contents }).is_err() {
+        if !give(Piece { pages, chosen, ids, texts, keys, contents }) {
             return Ok(walk.finish());
         }
     }
@@ -235,8 +229,7 @@ impl Ends for Rewriting<'_, '_, '_> {
         let keys = done.keys.chunks_exact(self.entry.key.len());
         let hashes = done.contents.iter().zip(&done.hashes);
         for (((id, text), (contents, hash)), key) in done.ids.iter().zip(&done.texts).zip(hashes).zip(keys) {
-            self.sink.contents.hashed(id, text.as_deref(), contents);
-            self.sink.note(key, contents, hash)?;
+            self.sink.record((id, text.as_deref()), key, contents, hash)?;
         }
         self.context.progress.advance(done.ids.len() as u64);
         Ok(())

@@ -17,7 +17,7 @@ pub(super) struct Wanted {
     pub length: usize,
 }
 
-/// Some pages of the table, and the rows that begin in them.
+/// Some pages of the table, and the rows that begin in its leaves among them.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     /// Numbers of the pages, and their bytes one after the other.
@@ -82,9 +82,9 @@ impl Pages {
 
 /// A set of pages.
 #[derive(Debug)]
-pub(super) struct Seen(Vec<u64>);
+pub(super) struct PageSet(Vec<u64>);
 
-impl Seen {
+impl PageSet {
     fn insert(&mut self, number: u32) -> bool {
         let (word, bit) = (number as usize / 64, 1 << (number % 64));
         let Some(word) = self.0.get_mut(word) else { return false };
@@ -117,17 +117,14 @@ pub(super) struct Walk<'f> {
     wanted: Wanted,
     /// On the way from the root: what is still to be visited on each level, the next one last.
     ahead: Vec<Vec<u32>>,
-    /// Leaves, and pages that rows go on in.
-    seen: Seen,
-    /// Every page of the tree: a damaged one may lead in circles.
-    visited: Seen,
+    /// Pages that were handed out. A damaged tree may lead in circles.
+    seen: PageSet,
 }
 
 impl<'f> Walk<'f> {
     pub fn new(file: &'f File, table: &'f str, layout: Layout, wanted: Wanted) -> Self {
-        let set = || Seen(vec![0; layout.count as usize / 64 + 1]);
-        let (seen, visited) = (set(), set());
-        Walk { file, table, layout, wanted, ahead: vec![vec![wanted.root]], seen, visited }
+        let seen = PageSet(vec![0; layout.count as usize / 64 + 1]);
+        Walk { file, table, layout, wanted, ahead: vec![vec![wanted.root]], seen }
     }
 
     fn damaged(&self, number: u32) -> Error {
@@ -136,23 +133,16 @@ impl<'f> Walk<'f> {
             .hint("recover the file (`sqlite3 FILE .recover`) or restore it from a copy")
     }
 
-    /// Reads a page behind those of `into`; returns where it begins.
-    fn load(&mut self, number: u32, into: &mut Vec<u8>) -> Result<usize> {
-        if number == 0 || number > self.layout.count || !self.visited.insert(number) {
+    /// Reads a page behind the others; returns where it begins.
+    fn load(&mut self, number: u32, pages: &mut Pages) -> Result<usize> {
+        if number == 0 || number > self.layout.count || !self.seen.insert(number) {
             return Err(self.damaged(number));
         }
-        let start = into.len();
-        into.resize(start + self.layout.page, 0);
-        let page = into.get_mut(start..).unwrap_or_default();
+        let start = pages.bytes.len();
+        pages.bytes.resize(start + self.layout.page, 0);
+        let page = pages.bytes.get_mut(start..).unwrap_or_default();
         files::read_exact_at(self.file, page, self.layout.offset(number))
             .map_err(|e| Error::new(Kind::Io, format!("cannot read page {number} of the file")).because(e))?;
-        Ok(start)
-    }
-
-    /// As [`Walk::load`], for a page that may be written.
-    fn take(&mut self, number: u32, pages: &mut Pages) -> Result<usize> {
-        let start = self.load(number, &mut pages.bytes)?;
-        self.seen.insert(number);
         pages.numbers.push(number);
         Ok(start)
     }
@@ -167,17 +157,14 @@ impl<'f> Walk<'f> {
                 self.ahead.pop();
                 continue;
             };
-            let start = self.load(number, &mut pages.bytes)?;
+            let start = self.load(number, &mut pages)?;
             let node = pages.bytes.get(start..).and_then(Node::of);
             match node.ok_or_else(|| self.damaged(number))? {
                 Node::Interior(mut below) => {
-                    pages.bytes.truncate(start);
                     below.reverse();
                     self.ahead.push(below);
                 }
                 Node::Leaf(cells) => {
-                    self.seen.insert(number);
-                    pages.numbers.push(number);
                     let mut room = self.layout.page;
                     for at in cells {
                         let page = pages.bytes.get(start..start + self.layout.page);
@@ -229,7 +216,7 @@ impl<'f> Walk<'f> {
         }
         while record.length < length {
             let number = record.next.ok_or_else(|| self.damaged(leaf))?;
-            let start = self.take(number, pages)?;
+            let start = self.load(number, pages)?;
             let more = (self.layout.page - 4).min(record.whole - record.length);
             record.parts.push(start + 4..start + 4 + more);
             record.length += more;
@@ -239,7 +226,7 @@ impl<'f> Walk<'f> {
     }
 
     /// Every page that was handed out.
-    pub fn finish(self) -> Seen {
+    pub fn finish(self) -> PageSet {
         self.seen
     }
 }

@@ -12,7 +12,7 @@ use super::super::settings::Wishes;
 use super::super::sink::Contents;
 use super::super::table::Table;
 use super::*;
-use crate::context::{Cancel, Silent};
+use crate::context::testing::context;
 use crate::store::Settings;
 use crate::store::sql::rows_file::Writer;
 
@@ -87,7 +87,7 @@ fn made(path: &Path, shape: &Shape, pragmas: &str, dimension: usize) {
 
 fn found(connection: &Connection, shape: &Shape) -> Found {
     let wishes = Wishes::read(&Settings::parse(shape.settings).unwrap()).unwrap();
-    let mut all = find::all(connection, &wishes, &[], Depth::Count(&super::super::parts::none)).unwrap();
+    let mut all = find::all(connection, &wishes, &[], Depth::Count(None)).unwrap();
     assert_eq!(all.len(), 1, "{}", shape.name);
     all.pop().unwrap()
 }
@@ -96,19 +96,12 @@ fn found(connection: &Connection, shape: &Shape) -> Found {
 fn through(write: &mut dyn FnMut(&Send<'_>, &mut Sink<'_, '_>, &Context<'_>)) -> (String, Vec<u8>) {
     let (mut nowhere, mut written) = (std::io::sink(), Vec::new());
     let mut ignore = |_: &str, _: &str| {};
-    let context = Context {
-        seed: 0,
-        progress: &Silent,
-        cancel: &Cancel::new(),
-        now: &|| jiff::Timestamp::UNIX_EPOCH,
-        entropy: &|| [0; 16],
-    };
     let mut sink = Sink {
         rows: &mut Writer::new(&mut nowhere).unwrap(),
         written: &mut Writer::new(&mut written).unwrap(),
         contents: Contents::new(&mut ignore),
     };
-    write(&|batch| Ok(-2.0 * &batch.vectors + 1.0), &mut sink, &context);
+    write(&|batch| Ok(-2.0 * &batch.vectors + 1.0), &mut sink, &context());
     let digest = sink.contents.finish();
     (digest, written)
 }

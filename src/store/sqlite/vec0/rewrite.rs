@@ -15,7 +15,7 @@ use crate::store::rewriting::expect_shape;
 use crate::store::sqlite::entry::Entry;
 use crate::store::sqlite::holder::Send;
 use crate::store::sqlite::pipeline::{self, Ends};
-use crate::store::sqlite::sink::{Contents, HASH, Sink, hash_vector};
+use crate::store::sqlite::sink::{Contents, HASH, Sink, hash_values};
 
 /// One chunk on its way.
 struct Piece {
@@ -191,7 +191,7 @@ fn work(
                     "a new vector has a component that is not a finite number",
                 ));
             }
-            hashes.push(hash_vector(std::iter::once(ValueRef::Blob(&bytes))));
+            hashes.push(hash_values(std::iter::once(ValueRef::Blob(&bytes))));
             if let Some(place) = made.get_mut(slot * target..(slot + 1) * target) {
                 place.copy_from_slice(&bytes);
             }

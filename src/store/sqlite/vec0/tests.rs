@@ -87,7 +87,7 @@ fn round_trips(connection: &Connection, name: &str, dimensions: &[usize]) {
 
 /// What was noted is what a reader through the extension finds.
 fn check_noted(connection: &Connection, name: &str, saved: &Saved) {
-    use crate::store::sqlite::sink::hash_vector;
+    use crate::store::sqlite::sink::hash_values;
     let (entry, _) = found(connection, name);
     let columns = [entry.key.clone(), vec![entry.vector.clone()], entry.others.clone()].concat();
     let list = crate::store::sqlite::entry::list;
@@ -115,7 +115,7 @@ fn check_noted(connection: &Connection, name: &str, saved: &Saved) {
         texts.extend(text.map(|text| (id.clone(), text)));
         assert_eq!(
             noted,
-            (contents.record(&id, None, &values), hash_vector(std::iter::once(row.get_ref(1).unwrap())))
+            (contents.record(&id, None, &values), hash_values(std::iter::once(row.get_ref(1).unwrap())))
         );
         count += 1;
     }
