@@ -12,7 +12,7 @@ use crate::error::{self, Error, Result};
 use crate::matrix;
 
 /// Centres that are compared at once.
-const BLOCK: usize = 64;
+const BLOCK: usize = 256;
 /// A centre is looked at closely where its cosine along the leading directions is above this share of the threshold.
 const CLOSELY: f32 = 0.9;
 /// Factors of u³, u⁴ and so on: 1.6^k / k!, scaled to a sum of 1.
@@ -91,8 +91,9 @@ impl Centres {
 
 /// What is done with the centres near a row.
 pub(super) trait Near {
-    /// `centre` counts φ for `row`. To be inlined always: it is compiled with the instructions that `simd` stands for.
-    fn near<S: Simd>(&mut self, simd: S, row: usize, centre: usize, phi: f32);
+    /// Some `centres` that count for `row`, in ascending order, and φ of each. To be inlined always: it is compiled with
+    /// the instructions that `simd` stands for.
+    fn near<S: Simd>(&mut self, simd: S, row: usize, centres: &[usize], phis: &[f32]);
 }
 
 /// Compares some rows with the centres from `first` on. `rough`: rows x centres, cosines along the directions.
@@ -111,38 +112,85 @@ impl<N: Near> WithSimd for Visit<'_, N> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Visit { centres, units, rough, first, near } = self;
         let (d, all) = (centres.dimension(), centres.rows.as_slice().unwrap_or_default());
+        let row_of = |centre: usize| all.get(centre * d..(centre + 1) * d).unwrap_or_default();
         let [threshold] = centres.threshold;
+        let (mut close, mut counting, mut cosines) = (Listed::default(), Listed::default(), [0.0; BLOCK]);
         for row in 0..units.nrows() {
             let (unit, rough) = (units.row(row).to_slice(), rough.row(row).to_slice());
             let (Some(unit), Some(rough)) = (unit, rough) else { continue };
-            for (centre, rough) in (first..).zip(rough) {
-                if *rough > CLOSELY * threshold {
-                    let of_centre = all.get(centre * d..(centre + 1) * d).unwrap_or_default();
-                    let cosine = product(simd, unit, of_centre);
-                    if cosine > threshold {
-                        near.near(simd, row, centre, phi(cosine));
-                    }
-                }
+            close.take_above(CLOSELY * threshold, (first..).zip(rough.iter().copied()));
+            let (fours, rest) = close.all().0.as_chunks::<4>();
+            let (of_fours, of_rest) = cosines.split_at_mut(4 * fours.len());
+            for (four, cosines) in fours.iter().zip(of_fours.as_chunks_mut::<4>().0) {
+                *cosines = products(simd, unit, four.map(row_of));
             }
+            for (centre, cosine) in rest.iter().zip(of_rest) {
+                [*cosine] = products(simd, unit, [row_of(*centre)]);
+            }
+            counting.take_above(threshold, close.all().0.iter().copied().zip(cosines));
+            let (centres, phis) = counting.all();
+            phis.iter_mut().for_each(|cosine| *cosine = phi(*cosine));
+            near.near(simd, row, centres, phis);
         }
     }
 }
 
+/// Some of a block of centres, and a number for each.
+struct Listed {
+    len: usize,
+    centres: [usize; BLOCK],
+    values: [f32; BLOCK],
+}
+
+impl Default for Listed {
+    fn default() -> Self {
+        Listed { len: 0, centres: [0; BLOCK], values: [0.0; BLOCK] }
+    }
+}
+
+impl Listed {
+    /// Those of a block whose value is above `bound`. Without a branch: which it are cannot be foretold.
+    #[inline(always)]
+    fn take_above(&mut self, bound: f32, block: impl Iterator<Item = (usize, f32)>) {
+        let mut len = 0;
+        for (centre, value) in block.take(BLOCK) {
+            self.centres[len] = centre;
+            self.values[len] = value;
+            len += usize::from(value > bound);
+        }
+        self.len = len;
+    }
+
+    #[inline(always)]
+    fn all(&mut self) -> (&[usize], &mut [f32]) {
+        (&self.centres[..self.len], &mut self.values[..self.len])
+    }
+}
+
+/// Inner products of `a` with several vectors of the same length: what is read of `a` serves all. Each is the same however many they are.
 #[inline(always)]
-fn product<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
-    let ((a, a_last), (b, b_last)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
-    let mut sums = [simd.splat_f32s(0.0); 4];
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..4 {
-            sums[lane] = simd.mul_add_f32s(a[lane], b[lane], sums[lane]);
+fn products<S: Simd, const N: usize>(simd: S, a: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    let (whole, a_rest) = S::as_simd_f32s(a);
+    let (twos, last) = whole.as_chunks::<2>();
+    let others = others.map(|b| S::as_simd_f32s(b));
+    let mut sums = [[simd.splat_f32s(0.0); 2]; N];
+    for (at, a) in twos.iter().enumerate() {
+        for (sums, (b, _)) in sums.iter_mut().zip(&others) {
+            let Some(b) = b.get(2 * at..2 * at + 2) else { continue };
+            for lane in 0..2 {
+                sums[lane] = simd.mul_add_f32s(a[lane], b[lane], sums[lane]);
+            }
         }
     }
-    for (a, b) in a_last.iter().zip(b_last) {
-        sums[0] = simd.mul_add_f32s(*a, *b, sums[0]);
+    let mut products = [0.0; N];
+    for ((product, mut sums), (b, b_rest)) in products.iter_mut().zip(sums).zip(others) {
+        for (a, b) in last.iter().zip(b.get(2 * twos.len()..).unwrap_or_default()) {
+            sums[0] = simd.mul_add_f32s(*a, *b, sums[0]);
+        }
+        *product = simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1]))
+            + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>();
     }
-    let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
-    simd.reduce_sum_f32s(sum) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    products
 }
 
 #[inline(always)]
@@ -169,8 +217,8 @@ mod tests {
     struct List(Vec<(usize, usize, f32)>);
 
     impl Near for List {
-        fn near<S: Simd>(&mut self, _: S, row: usize, centre: usize, phi: f32) {
-            self.0.push((row, centre, phi));
+        fn near<S: Simd>(&mut self, _: S, row: usize, centres: &[usize], phis: &[f32]) {
+            self.0.extend(centres.iter().zip(phis).map(|(centre, phi)| (row, *centre, *phi)));
         }
     }
 

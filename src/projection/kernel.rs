@@ -10,7 +10,7 @@ use crate::error::{self, Error, Result};
 use crate::{matrix, simd};
 
 /// Rows that are mapped at once: the more, the more often a block of centres serves while it is in the cache.
-const ROWS: usize = 1024;
+const ROWS: usize = 512;
 
 /// `y = W c + target mean + |c| Σ φ(cos(c, z_j)) a_j` with `c = x - source mean`, over the centres z_j near c.
 #[derive(Clone, Debug)]
@@ -81,19 +81,36 @@ struct Sum<'a> {
 
 impl Near for Sum<'_> {
     #[inline(always)]
-    fn near<S: Simd>(&mut self, simd: S, row: usize, centre: usize, phi: f32) {
+    fn near<S: Simd>(&mut self, simd: S, row: usize, centres: &[usize], phis: &[f32]) {
         let of = |row: usize| row * self.target..(row + 1) * self.target;
-        let (Some(a), Some(length)) = (self.coefficients.get(of(centre)), self.lengths.get(row)) else {
-            return;
-        };
-        let Some(out) = self.out.get_mut(of(row)) else { return };
-        let weight = length * phi;
-        let ((a, a_rest), (out, out_rest)) = (S::as_simd_f32s(a), S::as_mut_simd_f32s(out));
-        let weights = simd.splat_f32s(weight);
-        for (out, a) in out.iter_mut().zip(a) {
-            *out = simd.mul_add_f32s(weights, *a, *out);
+        let (Some(out), Some(length)) = (self.out.get_mut(of(row)), self.lengths.get(row)) else { return };
+        let a = |centre: usize| self.coefficients.get(of(centre)).unwrap_or_default();
+        let ((fours, rest), (phis, phis_rest)) = (centres.as_chunks::<4>(), phis.as_chunks::<4>());
+        for (four, phis) in fours.iter().zip(phis) {
+            add(simd, out, four.map(a), phis.map(|phi| length * phi));
         }
-        out_rest.iter_mut().zip(a_rest).for_each(|(out, a)| *out += weight * a);
+        for (centre, phi) in rest.iter().zip(phis_rest) {
+            add(simd, out, [a(*centre)], [length * phi]);
+        }
+    }
+}
+
+/// Adds several rows times a weight each: `out` is read and written once for all.
+#[inline(always)]
+fn add<S: Simd, const N: usize>(simd: S, out: &mut [f32], rows: [&[f32]; N], weights: [f32; N]) {
+    let (out, out_rest) = S::as_mut_simd_f32s(out);
+    let (rows, splat) = (rows.map(|row| S::as_simd_f32s(row)), weights.map(|w| simd.splat_f32s(w)));
+    for (at, out) in out.iter_mut().enumerate() {
+        let mut sum = *out;
+        for ((row, _), weight) in rows.iter().zip(&splat) {
+            if let Some(a) = row.get(at) {
+                sum = simd.mul_add_f32s(*weight, *a, sum);
+            }
+        }
+        *out = sum;
+    }
+    for ((_, rest), weight) in rows.iter().zip(weights) {
+        out_rest.iter_mut().zip(*rest).for_each(|(out, a)| *out += weight * a);
     }
 }
 

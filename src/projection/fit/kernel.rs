@@ -121,9 +121,11 @@ struct Entries<'a>(ArrayViewMut2<'a, f32>);
 
 impl Near for Entries<'_> {
     #[inline(always)]
-    fn near<S: Simd>(&mut self, _: S, row: usize, centre: usize, phi: f32) {
-        if let Some(place) = self.0.get_mut((row, centre)) {
-            *place += phi;
+    fn near<S: Simd>(&mut self, _: S, row: usize, centres: &[usize], phis: &[f32]) {
+        for (centre, phi) in centres.iter().zip(phis) {
+            if let Some(place) = self.0.get_mut((row, *centre)) {
+                *place += phi;
+            }
         }
     }
 }
