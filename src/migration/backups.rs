@@ -1,12 +1,13 @@
 //! What a store keeps of its migrations: journals, backups, and whether they are a way back.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::space::Space;
-use crate::store::{Backup, VectorStore, find_collection};
+use crate::store::{Backup, StoreDescription, VectorStore, find_collection};
 
 use super::journal::{Journal, State};
 
@@ -75,31 +76,52 @@ impl Backups {
     /// [`Kind::Damaged`](crate::error::Kind::Damaged) if a journal is; whatever the store says.
     pub fn of(store: &dyn VectorStore, collection: Option<&str>, namespace: Option<&str>) -> Result<Backups> {
         let description = store.describe()?;
-        let wanted = |journals: &[(PathBuf, Journal)]| -> Result<Option<String>> {
-            let Some(name) = collection else { return Ok(None) };
-            match find_collection(&description, name, namespace) {
-                Ok(found) => Ok(Some(found.id.clone())),
-                // A collection that was deleted since may have left something here.
-                Err(e) if e.is_not_found() => {
-                    let gone = journals.iter().map(|(_, j)| &j.plan).find(|p| {
-                        (p.collection == name || p.collection_id == name)
-                            && namespace.is_none_or(|n| p.namespace.ends_with(n))
-                    });
-                    gone.map(|p| Some(p.collection_id.clone())).ok_or(e)
-                }
-                Err(e) => Err(e),
-            }
-        };
         let journals = Journal::load_all(&store.state_folder())?;
-        let id = wanted(&journals)?;
+        let id = collection.map(|name| id_of(&description, &journals, name, namespace)).transpose()?;
         let mut migrations = Vec::new();
         for (folder, journal) in journals {
             if id.as_ref().is_none_or(|id| *id == journal.plan.collection_id) {
                 migrations.push(kept(store, &folder, journal)?);
             }
         }
+        let stands: HashSet<String> =
+            migrations.iter().filter(|m| m.is_current).map(|m| m.collection_id.clone()).collect();
+        for kept in migrations.iter_mut().filter(|m| m.reason.as_deref() == Some(REPLACED)) {
+            if !stands.contains(&kept.collection_id) {
+                kept.reason = Some(GONE.to_owned());
+            }
+        }
         let bytes = migrations.iter().map(|m| m.bytes).sum();
         Ok(Backups { store: description.path, migrations, bytes })
+    }
+}
+
+/// Why a migration is no way back that another one followed.
+const REPLACED: &str = "the collection holds something else now: what came later has to be rolled back first";
+/// Why one is none that nothing followed. Its backup may be all that is left.
+const GONE: &str = "the store no longer shows it: the collection, its stamp or the whole store was replaced or removed; the \
+                    files of before are below";
+
+/// The id of a collection that is there, or that was and has left something here. A migration may have changed its name.
+///
+/// # Errors
+/// [`Kind::NotFound`](crate::error::Kind::NotFound)
+pub(super) fn id_of(
+    description: &StoreDescription,
+    journals: &[(PathBuf, Journal)],
+    name: &str,
+    namespace: Option<&str>,
+) -> Result<String> {
+    match find_collection(description, name, namespace) {
+        Ok(found) => Ok(found.id.clone()),
+        Err(e) if e.is_not_found() => {
+            let gone = journals.iter().map(|(_, j)| &j.plan).find(|p| {
+                (p.collection == name || p.collection_id == name)
+                    && namespace.is_none_or(|n| p.namespace.ends_with(n))
+            });
+            gone.map(|p| p.collection_id.clone()).ok_or(e)
+        }
+        Err(e) => Err(e),
     }
 }
 
@@ -117,9 +139,7 @@ fn kept(store: &dyn VectorStore, folder: &Path, journal: Journal) -> Result<Kept
             Some("its backup was pruned".to_owned())
         }
         None => Some("it was made without a backup".to_owned()),
-        _ if !is_current => Some(
-            "the collection holds something else now: what came later has to be rolled back first".to_owned(),
-        ),
+        _ if !is_current => Some(REPLACED.to_owned()),
         Some(backup) => incomplete(store, backup)?,
     };
     let sum = |files: &[KeptFile], within: Option<&str>| {

@@ -287,6 +287,8 @@ impl Run<'_> {
     /// The committed result failed: restore what was.
     fn take_back(mut self, store: &mut dyn VectorStore, error: Error) -> Error {
         let Some(backup) = self.journal.backup.clone() else { return error };
+        // Where this cannot be noted, neither can the end, which is told.
+        let _ = self.journal.take_back(Some(self.context.timestamp()), &self.folder);
         match store.restore(&backup, Since::Drop) {
             Ok(()) => {
                 let noted = self.reach(State::RolledBack);

@@ -62,6 +62,9 @@ pub struct Journal {
     /// When the backup was given up, RFC 3339, UTC.
     #[serde(default)]
     pub pruned: Option<String>,
+    /// When a rollback was begun that did not end yet, RFC 3339, UTC: noted before the store is touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taking_back: Option<String>,
     /// Digest of ids, texts and metadata before the rewrite.
     pub content_digest: Option<String>,
     /// Fingerprint of ids and source vectors before the rewrite, see [`Fingerprint`](super::fingerprint::Fingerprint).
@@ -84,16 +87,20 @@ pub enum Recovery {
     RecordCommit,
     /// The way back is visible and the journal does not know it yet: write that down.
     RecordRollback,
+    /// A rollback was begun and did nothing: write that down.
+    ForgetRollback,
 }
 
 /// Decides from what the journal says and what the store shows. Pure.
-pub fn recovery(state: State, is_current: bool) -> Recovery {
+pub fn recovery(state: State, taking_back: bool, is_current: bool) -> Recovery {
     match (state, is_current) {
         (State::RolledBack, _) => Recovery::Nothing,
+        (State::Committed, true) if taking_back => Recovery::ForgetRollback,
         (State::Committed, true) => Recovery::Nothing,
-        // A later migration may have taken its place, or a rollback died after its commit; the
-        // caller tells these two apart by looking for a later migration.
-        (State::Committed, false) => Recovery::RecordRollback,
+        // A rollback died after its commit.
+        (State::Committed, false) if taking_back => Recovery::RecordRollback,
+        // A later migration took its place; or collection, stamp or file are gone, and the backup is all there is.
+        (State::Committed, false) => Recovery::Nothing,
         (_, true) => Recovery::RecordCommit,
         (_, false) => Recovery::Sweep,
     }
@@ -110,6 +117,7 @@ impl Journal {
             sweep: serde_json::Value::Null,
             backup: None,
             pruned: None,
+            taking_back: None,
             content_digest: None,
             source_fingerprint: None,
             index: None,
@@ -130,6 +138,13 @@ impl Journal {
     /// Notes a state and makes it durable in `folder`.
     pub fn reach(&mut self, state: State, at: String, folder: &Path) -> Result<()> {
         self.history.push(Entry { state, at });
+        self.taking_back = None;
+        self.save(folder)
+    }
+
+    /// Notes that a rollback is begun, or (`None`) that it did nothing, durably in `folder`.
+    pub fn take_back(&mut self, since: Option<String>, folder: &Path) -> Result<()> {
+        self.taking_back = since;
         self.save(folder)
     }
 
@@ -208,12 +223,14 @@ mod tests {
     #[test]
     fn recovery_follows_what_the_store_shows() {
         for state in [State::Planned, State::BackedUp, State::Rewritten, State::Verified] {
-            assert_eq!(recovery(state, false), Recovery::Sweep);
-            assert_eq!(recovery(state, true), Recovery::RecordCommit);
+            assert_eq!(recovery(state, false, false), Recovery::Sweep);
+            assert_eq!(recovery(state, false, true), Recovery::RecordCommit);
         }
-        assert_eq!(recovery(State::Committed, true), Recovery::Nothing);
-        assert_eq!(recovery(State::RolledBack, false), Recovery::Nothing);
-        assert_eq!(recovery(State::Committed, false), Recovery::RecordRollback);
+        assert_eq!(recovery(State::Committed, false, true), Recovery::Nothing);
+        assert_eq!(recovery(State::Committed, true, true), Recovery::ForgetRollback);
+        assert_eq!(recovery(State::Committed, true, false), Recovery::RecordRollback);
+        assert_eq!(recovery(State::Committed, false, false), Recovery::Nothing, "nobody took it back");
+        assert_eq!(recovery(State::RolledBack, false, false), Recovery::Nothing);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! After a crash: bringing journals and store into step again.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use crate::context::Context;
@@ -14,7 +13,7 @@ use super::journal::{self, Journal, Recovery, State};
 /// What is to be done about one journal, given what the store shows.
 pub fn of(store: &dyn VectorStore, journal: &Journal) -> Result<Recovery> {
     let is_current = store.is_current(&journal.plan.collection_id, &journal.migration)?;
-    Ok(journal::recovery(journal.state(), is_current))
+    Ok(journal::recovery(journal.state(), journal.taking_back.is_some(), is_current))
 }
 
 /// As [`run`], for a caller that does not hold the lock. Does nothing where embedport never was.
@@ -38,13 +37,10 @@ pub fn finish(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<
 pub fn run(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<String>> {
     let state_folder = store.state_folder();
     let mut swept = Vec::new();
-    // Collections for which a migration stands, recorded by now: earlier ones lie under it.
-    let mut standing: HashSet<String> = HashSet::new();
     // The newest first: the index files of an earlier migration are the backup of a later one, and have to
     // be in its folder before the earlier one's remains are looked for.
     for (folder, mut journal) in Journal::load_all(&state_folder)?.into_iter().rev() {
         files::remove_temporaries(&folder)?;
-        let collection = journal.plan.collection_id.clone();
         match of(store, &journal)? {
             Recovery::Sweep => {
                 sweep(store, &folder, &journal)?;
@@ -55,23 +51,22 @@ pub fn run(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<Str
                 store.sweep(&journal.migration, &journal.sweep)?;
                 journal.reach(State::Committed, context.timestamp(), &folder)?;
             }
-            // A later one stands: this one was replaced, and its backup is still the way back of that one.
-            Recovery::RecordRollback if standing.contains(&collection) => {}
             Recovery::RecordRollback => {
                 store.sweep(&journal.migration, &journal.sweep)?;
                 journal.reach(State::RolledBack, context.timestamp(), &folder)?;
             }
-            // The tidying after a commit may have failed, or a rollback begun and died.
+            Recovery::ForgetRollback => {
+                store.sweep(&journal.migration, &journal.sweep)?;
+                journal.take_back(None, &folder)?;
+            }
+            // The tidying after a commit may have failed.
             Recovery::Nothing if journal.state() == State::Committed => {
                 store.sweep(&journal.migration, &journal.sweep)?;
             }
             Recovery::Nothing => {}
         }
-        if journal.state() == State::Committed {
-            standing.insert(collection);
-            if !journal.plan.keeps_backup && journal.backup.is_some() {
-                journal.give_up_backup(context.timestamp(), &folder)?;
-            }
+        if journal.state() == State::Committed && !journal.plan.keeps_backup && journal.backup.is_some() {
+            journal.give_up_backup(context.timestamp(), &folder)?;
         }
         if journal.backup.is_none() {
             files::remove_folder(&folder.join(BACKUP))?;

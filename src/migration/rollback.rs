@@ -8,14 +8,14 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform::{holders, lock};
-use crate::store::{Changes, Since, VectorStore, find_collection};
+use crate::store::{Changes, Since, VectorStore};
 
 use crate::registry::Resolved;
 
 use super::fingerprint::Fingerprint;
 use super::journal::{Journal, State};
 use super::verification::{Family, Relation, VerificationReport};
-use super::{keep, recovery};
+use super::{BACKUP, backups, keep, recovery};
 
 /// What is to be rolled back, and what becomes of later records.
 pub struct RollbackOptions<'a> {
@@ -109,6 +109,7 @@ pub fn rollback(
             );
         }
         LaterRecords::Refuse if !changes.is_none() => {
+            store.check_way_back(&backup)?;
             return Err(Error::new(
                 Kind::Refused,
                 format!(
@@ -122,6 +123,7 @@ pub fn rollback(
         LaterRecords::Drop => Since::Drop,
         _ => Since::Refuse,
     };
+    journal.take_back(Some(context.timestamp()), &folder)?;
     store.restore(&backup, since)?;
     journal.reach(State::RolledBack, context.timestamp(), &folder)?;
     let verification = check_restored(store, &journal, &changes, context)?;
@@ -147,19 +149,27 @@ pub(super) fn find(
     namespace: Option<&str>,
     migration: Option<&str>,
 ) -> Result<(PathBuf, Journal)> {
+    let journals = Journal::load_all(&store.state_folder())?;
     let id = match collection {
-        Some(name) => Some(find_collection(&store.describe()?, name, namespace)?.id.clone()),
+        Some(name) => Some(backups::id_of(&store.describe()?, &journals, name, namespace)?),
         None => None,
     };
     let mut current = Vec::new();
-    for (folder, journal) in Journal::load_all(&store.state_folder())? {
+    let mut gone = None;
+    for (folder, journal) in journals {
         let asked = id.as_ref().is_none_or(|id| journal.plan.collection_id == *id)
             && migration.is_none_or(|m| journal.migration == m);
         // One that was taken back may look alike without a stamp: the same projection gives the same vectors.
         let taken_back = journal.state() == State::RolledBack;
         if asked && !taken_back && store.is_current(&journal.plan.collection_id, &journal.migration)? {
             current.push((folder, journal));
-        } else if migration == Some(journal.migration.as_str()) {
+            continue;
+        }
+        let is_backed = journal.state() == State::Committed && journal.backup.is_some();
+        if asked && is_backed {
+            gone = Some((folder, journal.migration.clone(), journal.plan.collection.clone()));
+        }
+        if migration == Some(journal.migration.as_str()) {
             return Err(Error::new(
                 Kind::NotFound,
                 format!("migration {} is not what the collection holds now", journal.migration),
@@ -177,7 +187,43 @@ pub(super) fn find(
         )
         .hint("choose one with --collection or --migration"));
     }
-    current.pop().ok_or_else(nothing_to_roll_back)
+    match current.pop() {
+        Some(found) => Ok(found),
+        None => Err(not_current(store, id.as_deref(), gone)?),
+    }
+}
+
+/// Why there is no migration to go back from. `gone`: the latest that left a backup.
+fn not_current(
+    store: &dyn VectorStore,
+    id: Option<&str>,
+    gone: Option<(PathBuf, String, String)>,
+) -> Result<Error> {
+    for collection in store.describe()?.collections {
+        if let Some(migration) = collection.migration.filter(|_| id.is_none_or(|id| id == collection.id)) {
+            let folder = store.state_folder().join(&migration);
+            return Ok(Error::new(
+                Kind::NotFound,
+                format!(
+                    "collection `{}` holds what migration {migration} made, and `{}` is not there",
+                    collection.name,
+                    folder.display()
+                ),
+            )
+            .hint("put that folder back: it holds what is needed to go back and to verify"));
+        }
+    }
+    Ok(match gone {
+        Some((folder, migration, collection)) => Error::new(
+            Kind::NotFound,
+            format!(
+                "the store no longer shows migration {migration} of `{collection}`: the collection, its stamp or the \
+                 whole store was replaced or removed since"
+            ),
+        )
+        .hint(format!("what was there before it is kept in `{}`", folder.join(BACKUP).display())),
+        None => nothing_to_roll_back(),
+    })
 }
 
 /// Reads everything once more: count, ids and vectors byte for byte, texts and metadata.

@@ -111,7 +111,8 @@ pub fn verify(
         && changes.is_none()
         && let Some(before) = &journal.content_digest
     {
-        let same = *before == store.content_digest(collection)?;
+        // Where each record was compared, the digest would say no more, and call a column that was added a change.
+        let same = store.capabilities().compares_contents || *before == store.content_digest(collection)?;
         report.check(
             Family::Delivery,
             "texts and metadata changed",

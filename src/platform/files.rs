@@ -96,11 +96,20 @@ pub fn create_folder(folder: &Path) -> Result<()> {
 
 /// Renames durably. Both ends must lie on one file system.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    rename_if(from, to, || true).map(drop)
+}
+
+/// As [`rename`], if `fits` holds once it is done: else `false`, and it is for the caller to undo it. Nothing lies between the
+/// two.
+pub fn rename_if(from: &Path, to: &Path, fits: impl FnOnce() -> bool) -> Result<bool> {
     fault::reach(&point("rename", from))
         .and_then(|()| fs::rename(from, to))
         .map_err(|e| Error::io("rename", from, e))?;
+    if !fits() {
+        return Ok(false);
+    }
     sync_folder(&parent(to))?;
-    sync_folder(&parent(from))
+    sync_folder(&parent(from)).map(|()| true)
 }
 
 /// Gives the file `path` a second name, durably. `false` if this file system cannot.
@@ -305,6 +314,11 @@ pub(crate) fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Re
 #[cfg(not(unix))]
 pub(crate) fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.persist(path).map(drop).map_err(|e| e.error)
+}
+
+/// A name in `folder` for what [`remove_temporaries`] is to remove after a kill.
+pub(crate) fn temporary_name(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{PREFIX}{name}{SUFFIX}"))
 }
 
 /// An empty file in `folder`, removed when it is dropped.

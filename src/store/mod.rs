@@ -64,6 +64,8 @@ pub struct Capabilities {
     pub keeps_texts: bool,
     /// Searches by itself (has an index whose quality must be measured).
     pub searches: bool,
+    /// [`VectorStore::changes_since`] compares texts and metadata record by record.
+    pub compares_contents: bool,
 }
 
 /// One collection as found, without reading a vector.
@@ -229,6 +231,14 @@ pub trait VectorStore {
 
     /// What changed in the collection since the commit that `backup` belongs to.
     fn changes_since(&self, backup: &Backup) -> Result<Changes>;
+
+    /// Refuses what is known beforehand to stand in the way of [`VectorStore::restore`] where the collection changed since.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`](crate::error::Kind::Refused) with the reason.
+    fn check_way_back(&self, _backup: &Backup) -> Result<()> {
+        Ok(())
+    }
 
     /// Puts back exactly what `backup` holds, in one visible instant. Checks sizes and hashes first.
     ///

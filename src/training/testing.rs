@@ -91,6 +91,7 @@ impl VectorStore for Shelf {
             changes_dimension: false,
             keeps_texts: true,
             searches: false,
+            compares_contents: false,
         }
     }
     fn state_folder(&self) -> PathBuf {

@@ -125,6 +125,7 @@ impl VectorStore for ChromaStore {
             changes_dimension: true,
             keeps_texts: true,
             searches: true,
+            compares_contents: false,
         }
     }
 

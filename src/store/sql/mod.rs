@@ -35,12 +35,14 @@ fn failure(doing: &str, cause: rusqlite::Error) -> Error {
         ) => Kind::CannotWrite,
         Some(ErrorCode::SystemIoFailure) => Kind::Io,
         Some(ErrorCode::OperationInterrupted) => Kind::Interrupted,
+        Some(ErrorCode::ConstraintViolation) => Kind::Refused,
         // A table or column that is missing, or a value of the wrong type: not what such a store has.
         _ => Kind::Damaged,
     };
     let error = Error::new(kind, format!("cannot {doing} (SQLite)")).because(cause);
     match kind {
         Kind::Locked => error.hint("another program is at work on the database; stop it and try again"),
+        Kind::Refused => error.hint("a constraint of the table stands in the way; nothing was changed"),
         Kind::CannotWrite => error.hint("check free space and permissions of the folder"),
         Kind::Damaged => error.hint("check the file with `sqlite3 FILE 'PRAGMA integrity_check'`"),
         _ => error,

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use super::entry::is_group;
 use super::find::{self, Depth, Found};
 use super::settings::Wishes;
 use super::stamp::Stamp;
@@ -73,17 +74,12 @@ impl SqliteStore {
         dimension: Option<usize>,
     ) -> Result<Found> {
         let all = find::all(connection, &self.wishes, &self.said(), Depth::Form)?;
-        let is_it = |found: &Found| {
-            let own = &found.entry.own_id();
-            id.strip_prefix(own.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with("&dimension="))
-        };
-        let Some(mut found) = all.into_iter().find(is_it) else {
+        let Some(mut found) = all.into_iter().find(|found| found.entry.goes_by(id)) else {
             return Err(Error::new(Kind::NotFound, format!("no collection `{id}` (any more)")));
         };
         // One group of several is named by the dimension that it had first; its stamp knows the one that it has.
         let stamp = stamp::of(connection, id)?;
-        let named = stamp.as_ref().filter(|_| id.contains("&dimension="));
+        let named = stamp.as_ref().filter(|_| is_group(id));
         let dimension = named.map(|stamp| stamp.space.dimension).or(dimension);
         let mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
         found.entry.id = id.to_owned();

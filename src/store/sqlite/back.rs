@@ -1,8 +1,9 @@
 //! The way back: what changed since a rewrite, and putting back what was.
 
+use std::io::Write;
 use std::path::Path;
 
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::entry::{Entry, list};
@@ -12,15 +13,15 @@ use super::table::{KEY, SAVED};
 use crate::error::{Error, Kind, Result};
 use crate::store::Changes;
 use crate::store::sql::Doing;
-use crate::store::sql::rows_file::{self, quoted};
+use crate::store::sql::rows_file::{self, Writer, quoted};
 
 /// Files of a backup: the saved rows, and what each record was left as.
 pub(super) const ROWS: &str = "rows.bin";
 pub(super) const WRITTEN: &str = "written.bin";
 /// Table of [`WRITTEN`]; its columns are those of the key as [`KEY`] with a number, then these two.
-pub(super) const NOTED: &str = "written";
-pub(super) const CONTENTS: &str = "contents";
-pub(super) const VECTOR: &str = "vector";
+const NOTED: &str = "written";
+const CONTENTS: &str = "contents";
+const VECTOR: &str = "vector";
 
 /// Makes room for saved rows as `kept.*`, in a temporary file. Not possible inside a transaction.
 pub(super) fn attach(connection: &Connection) -> Result<()> {
@@ -40,10 +41,55 @@ pub(super) fn key_names(entry: &Entry) -> Vec<String> {
 fn index(connection: &Connection, entry: &Entry, table: &str) -> Result<()> {
     connection
         .execute_batch(&format!(
-            "CREATE UNIQUE INDEX kept.{table}_by_key ON {table} ({})",
+            "CREATE UNIQUE INDEX IF NOT EXISTS kept.{table}_by_key ON {table} ({})",
             list(&key_names(entry))
         ))
         .doing("load the saved rows")
+}
+
+/// Shown the key of a record, and the hashes of what it holds beside the vector and of its vector.
+type Look<'l> = dyn FnMut(&[ValueRef<'_>], [[u8; HASH]; 2]) -> Result<()> + 'l;
+
+/// Shows each record as it is now.
+fn each(connection: &Connection, entry: &Entry, look: &mut Look<'_>) -> Result<()> {
+    let doing = "look for changes";
+    let columns = [&entry.key[..], &entry.others, &entry.vector_columns()].concat();
+    let mut statement = connection
+        .prepare(&format!(
+            "SELECT {} FROM main.{} WHERE {}",
+            list(&columns),
+            entry.table_name(),
+            entry.belongs()
+        ))
+        .doing(doing)?;
+    let mut rows = statement.query([]).doing(doing)?;
+    while let Some(row) = rows.next().doing(doing)? {
+        let values: Vec<ValueRef<'_>> =
+            (0..columns.len()).map(|at| row.get_ref(at)).collect::<rusqlite::Result<_>>().doing(doing)?;
+        let (key, rest) = values.split_at(entry.key.len());
+        let (others, vector) = rest.split_at(entry.others.len());
+        look(key, [others, vector].map(|values| hash_values(values.iter().copied())))?;
+    }
+    Ok(())
+}
+
+/// Notes what each record, which reads as `entry`, was left as: for [`changes`].
+pub(super) fn note(connection: &Connection, entry: &Entry, out: &mut dyn Write) -> Result<()> {
+    let mut written = Writer::new(out)?;
+    begin_notes(&mut written, entry)?;
+    each(connection, entry, &mut |key, hashes| {
+        written.begin_row()?;
+        let hashes = hashes.iter().map(|hash| ValueRef::Blob(hash));
+        key.iter().copied().chain(hashes).try_for_each(|value| written.value(value))
+    })?;
+    written.end_table()?;
+    written.finish()
+}
+
+/// Begins the table of [`WRITTEN`].
+pub(super) fn begin_notes(written: &mut Writer<'_>, entry: &Entry) -> Result<()> {
+    let hashes = [CONTENTS, VECTOR].map(str::to_owned);
+    written.table(NOTED, &[&key_names(entry)[..], &hashes].concat())
 }
 
 /// Compares the collection, which reads as `entry` now, with what the rewrite left; `kept` is attached.
@@ -57,45 +103,24 @@ pub(super) fn changes(connection: &Connection, entry: &Entry, written: &Path) ->
             by_key(&key_names(entry))
         ))
         .doing(doing)?;
-    let vectors = entry.vector_columns();
-    let columns = [&entry.key[..], &entry.others, &vectors].concat();
-    let mut statement = connection
-        .prepare(&format!(
-            "SELECT {} FROM main.{} WHERE {}",
-            list(&columns),
-            entry.table_name(),
-            entry.belongs()
-        ))
-        .doing(doing)?;
-    let (key, others) = (entry.key.len(), entry.others.len());
-    let mut rows = statement.query([]).doing(doing)?;
     let mut changes = Changes::default();
     let mut met = 0;
-    while let Some(row) = rows.next().doing(doing)? {
-        let values = |range: std::ops::Range<usize>| -> Result<Vec<ValueRef<'_>>> {
-            range.map(|at| row.get_ref(at)).collect::<rusqlite::Result<_>>().doing(doing)
-        };
-        let own: Vec<Value> = values(0..key)?
-            .into_iter()
-            .map(Value::try_from)
-            .collect::<Result<_, _>>()
-            .map_err(|e| Error::new(Kind::Damaged, "a key is no valid text").because(e))?;
+    each(connection, entry, &mut |own, now| {
         let found = noted
-            .query_row(params_from_iter(own), |row| {
-                Ok((row.get::<_, [u8; HASH]>(0)?, row.get::<_, [u8; HASH]>(1)?))
+            .query_row(params_from_iter(own.iter().map(|value| ToSqlOutput::Borrowed(*value))), |row| {
+                Ok([row.get::<_, [u8; HASH]>(0)?, row.get::<_, [u8; HASH]>(1)?])
             })
             .optional()
             .doing(doing)?;
         match found {
             None => changes.added += 1,
-            Some((contents, vector)) => {
+            Some(then) => {
                 met += 1;
-                let same = hash_values(values(key..key + others)?.into_iter()) == contents
-                    && hash_values(values(key + others..columns.len())?.into_iter()) == vector;
-                changes.updated += u64::from(!same);
+                changes.updated += u64::from(then != now);
             }
         }
-    }
+        Ok(())
+    })?;
     let kept: i64 = connection
         .query_row(&format!("SELECT count(*) FROM kept.{NOTED}"), [], |row| row.get(0))
         .doing(doing)?;

@@ -158,7 +158,7 @@ impl Candidate<'_> {
             let own = |group| collection_id(&entry.table, &entry.vector, entry.condition.as_deref(), group);
             let stamp = stamps.iter().find(|stamp| {
                 Some(stamp.space.dimension) == dimension
-                    && stamp.collection.starts_with(&own(None))
+                    && entry.goes_by(&stamp.collection)
                     && stamp.wishes().is_ok_and(|said| said.condition == entry.condition)
             });
             let id = stamp.map_or_else(|| own(dimension.filter(|_| mixed)), |stamp| stamp.collection.clone());

@@ -25,6 +25,9 @@ pub(super) struct Details {
     /// The other columns of the table then; none: it was not noted.
     #[serde(default)]
     pub others: Option<Vec<String>>,
+    /// The column had vectors of other dimensions too, which are not the collection's; none: it was not noted.
+    #[serde(default)]
+    pub grouped: Option<bool>,
     /// Components of the new vectors, where no stamp says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unstamped: Option<usize>,
@@ -38,6 +41,8 @@ impl Details {
         if let Some(others) = &self.others {
             found.entry.keep_others(others);
         }
+        // Where nothing lay there with another number of components, what does now came later.
+        found.entry.grouped = self.grouped.unwrap_or(found.entry.grouped);
         found
     }
 

@@ -46,6 +46,12 @@ impl Entry {
         collection_id(&self.table, &self.vector, self.condition.as_deref(), None)
     }
 
+    /// Whether `id` is a collection's of this column and condition: that of all its vectors, or of those of one dimension.
+    pub fn goes_by(&self, id: &str) -> bool {
+        let rest = id.strip_prefix(self.own_id().as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(GROUP))
+    }
+
     /// Columns of the key as a list for SQL.
     pub fn key_columns(&self) -> String {
         list(&self.key)
@@ -105,6 +111,14 @@ impl Entry {
 /// Length of a JSON array; NULL for what is no JSON, where SQLite would end the statement.
 fn json_length(vector: &str) -> String {
     format!("CASE WHEN json_valid({vector}) THEN json_array_length({vector}) END")
+}
+
+/// What stands in an id before the dimension of one group of several.
+const GROUP: &str = "&dimension=";
+
+/// Whether an id is that of one group of several dimensions.
+pub(super) fn is_group(id: &str) -> bool {
+    id.contains(GROUP)
 }
 
 /// Names as a list for SQL.

@@ -223,8 +223,7 @@ impl Exchange {
         let before = self.files.0.metadata().map_err(|e| Error::io("read", &self.database, e))?;
         drop((lock, self.files));
         let lease = alone(&self.database, &self.was, identity::number(&before))?;
-        files::rename(&self.copy, &self.database)?;
-        if !lease.holds() {
+        if !files::rename_if(&self.copy, &self.database, || lease.holds())? {
             // Somebody waits for the file of before, and would go on with it: it comes back.
             files::rename(&self.kept, &self.database)?;
             return Err(opened(&self.database));
@@ -246,7 +245,21 @@ pub(super) fn back(database: &Path, kept: &Path, folder: &Path) -> Result<bool> 
         return Ok(false);
     }
     fault::reach("commit").map_err(|e| Error::io("rename", kept, e))?;
-    files::rename(kept, database)?;
+    // Somebody who waits for the file that is there would go on with it, where nobody else finds it any more.
+    let aside = files::temporary_name(folder, "migrated");
+    if !files::link(database, &aside)? {
+        return Ok(false);
+    }
+    if !files::rename_if(kept, database, || lease.holds())? {
+        // Where the kept file cannot get its name again, it stays in its old place.
+        let undone = files::link(database, kept)?;
+        if undone {
+            files::rename(&aside, database)?;
+        }
+        return Ok(!undone);
+    }
     let _ = fault::reach("committed");
+    // If not now, the next run removes it.
+    let _ = files::remove_file(&aside);
     Ok(true)
 }

@@ -23,6 +23,7 @@ mod left;
 mod npy;
 mod obstacles;
 mod open;
+mod others;
 mod pages;
 mod parts;
 mod pipeline;
@@ -128,6 +129,7 @@ impl VectorStore for SqliteStore {
             changes_dimension: true,
             keeps_texts: true,
             searches: false,
+            compares_contents: true,
         }
     }
 
@@ -185,6 +187,7 @@ impl VectorStore for SqliteStore {
 
     fn check_target(&self, collection: &Collection, target: &Space) -> Result<()> {
         let (connection, found) = self.readable(collection)?;
+        self.refuse_shared(&connection, &found.entry)?;
         match self.obstacle(&connection, &found, target.dimension)? {
             None => Ok(()),
             Some(why) => Err(Error::new(
@@ -233,6 +236,7 @@ impl VectorStore for SqliteStore {
             )
             .hint("there is nothing to rewrite"));
         }
+        self.refuse_shared(&connection, &found.entry)?;
         if let Some(why) = self.obstacle(&connection, &found, target.space.dimension)? {
             return Err(Error::new(
                 Kind::Refused,
@@ -248,6 +252,7 @@ impl VectorStore for SqliteStore {
             unstamped: self.wishes.no_stamp.then_some(target.space.dimension),
             exchanged,
             others: Some(found.entry.others.clone()),
+            grouped: Some(found.entry.grouped),
             // Also one that no longer holds: it is overwritten, and the way back leads to it.
             before: stamp::of(&connection, &found.entry.id)?.as_ref().map(Noted::of),
         };
@@ -268,6 +273,12 @@ impl VectorStore for SqliteStore {
 
     fn changes_since(&self, backup: &Backup) -> Result<Changes> {
         self.changes(backup)
+    }
+
+    fn check_way_back(&self, backup: &Backup) -> Result<()> {
+        let (details, connection) = (Details::parse(&backup.details)?, self.read()?);
+        let found = self.formed(&connection, &details.collection, None)?;
+        self.refuse_later(&connection, &found.entry, &details.migration)
     }
 
     fn missing_from(&self, backup: &Backup) -> Result<Vec<PathBuf>> {

@@ -146,6 +146,9 @@ impl SqliteStore {
         let Changes { added, removed, updated } =
             back::changes(&connection, &found.entry, &self.backup_of(&details).join(WRITTEN))?;
         let changed = added + removed + updated > 0;
+        if changed {
+            self.refuse_later(&connection, &found.entry, &details.migration)?;
+        }
         if changed && since == Since::Refuse {
             return Err(Error::new(
                 Kind::Refused,
@@ -171,7 +174,9 @@ impl SqliteStore {
             }
             false => rows_file::load(&connection, "kept", &self.backup_of(&details).join(ROWS), |_| true)?,
         }
-        found.holder.restore(&connection, &found.entry, changed)?;
+        found.holder.restore(&connection, &found.entry, changed).map_err(|e| {
+            e.hint(format!("what was to come back is kept in `{}`", self.backup_of(&details).display()))
+        })?;
         match &details.before {
             Some(before) => stamp::write(&connection, &before.stamp(&details.collection)?)?,
             None => stamp::remove(&connection, &details.collection)?,

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup as Copying;
 
 use super::access::is_wal;
-use super::back::{CONTENTS, NOTED, ROWS, VECTOR, WRITTEN, key_names};
+use super::back::{self, ROWS, WRITTEN};
 use super::details::Details;
 use super::each::{self, BATCH};
 use super::exact;
@@ -95,8 +95,7 @@ impl SqliteRewrite {
         let encoding = entry.encoding;
         let send = |batch: &Batch| pass.vectors(batch, &|vector| encoding.round(vector));
         let (mut rows, mut written) = (Writer::new(rows)?, Writer::new(written)?);
-        let hashes = [CONTENTS, VECTOR].map(str::to_owned);
-        written.table(NOTED, &[&key_names(entry)[..], &hashes].concat())?;
+        back::begin_notes(&mut written, entry)?;
         let mut sink = Sink { rows: &mut rows, written: &mut written, contents: Contents::new(look) };
         holder.transform(&mut sides, entry, target.space.dimension, &send, &mut sink, context)?;
         let content = sink.contents.finish();
@@ -104,6 +103,20 @@ impl SqliteRewrite {
         written.finish()?;
         rows.finish()?;
         Ok(content)
+    }
+
+    /// Notes once more what each record was left as: triggers may have changed it after it was written.
+    fn note_again(&self, written: &Path) -> Result<()> {
+        let entry = self.found.entry.with_dimension(self.target.space.dimension);
+        let connection = self.rewritten()?;
+        let mut failed = None;
+        let done = files::write_atomically(written, |out| {
+            back::note(connection, &entry, out).map_err(|e| {
+                failed = Some(e);
+                std::io::Error::from(std::io::ErrorKind::Other)
+            })
+        });
+        failed.map_or(done, Err)
     }
 
     fn stamp(&self) -> Stamp {
@@ -197,6 +210,9 @@ impl Rewrite for SqliteRewrite {
         };
         let content = self.save_and_write(&folder, rows.as_deref(), pass, look, context)?;
         self.written = true;
+        if self.details.fire_triggers {
+            self.note_again(&folder.join(WRITTEN))?;
+        }
         if self.details.unstamped.is_some() {
             Unstamped::note(&self.found.entry, &self.stamp(), &folder.join(WRITTEN), &own)?;
         }

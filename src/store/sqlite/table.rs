@@ -3,6 +3,7 @@
 use std::sync::mpsc::Receiver;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 
 use super::entry::Entry;
@@ -17,6 +18,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::store::Batch;
 use crate::store::rewriting::expect_shape;
+use crate::store::sql::Doing;
 
 /// Name of the table with the saved rows, and of the columns with their keys in it.
 pub(super) const SAVED: &str = "records";
@@ -27,6 +29,13 @@ pub(super) const PIECE: usize = 1 << 20;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Table;
+
+fn has_triggers(connection: &Connection, table: &str) -> Result<bool> {
+    let sql =
+        "SELECT count(*) FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE";
+    let triggers: i64 = connection.query_row(sql, [table], |row| row.get(0)).doing("list the triggers")?;
+    Ok(triggers > 0)
+}
 
 /// Components of the collection's vectors.
 pub(super) fn dimension(entry: &Entry) -> Result<usize> {
@@ -109,7 +118,14 @@ impl Holder for Table {
     }
 
     fn restore(&self, connection: &Connection, entry: &Entry, changed: bool) -> Result<()> {
-        back::rows(connection, entry, changed)
+        let (doing, enabled) = ("restore the saved rows", DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER);
+        back::rows(connection, entry, changed)?;
+        if !connection.db_config(enabled).doing(doing)? || !has_triggers(connection, &entry.table)? {
+            return Ok(());
+        }
+        // What triggers made of the rows meanwhile is not what was saved.
+        connection.set_db_config(enabled, false).doing(doing)?;
+        back::rows(connection, entry, true)
     }
 
     fn saved(&self, _: &Connection, entry: &Entry) -> Result<Entry> {

@@ -18,7 +18,7 @@ use crate::store::sql::{self, Doing};
 
 /// Name of the note, in the migration's own folder. It outlives the backup.
 const NAME: &str = "unstamped.json";
-/// Rows that are noted. As long as a quarter of those that are there hold what they were left with, the vectors are those of
+/// Rows that are noted, at least, from all of the table. As long as a quarter of those that are there hold what they were left with, the vectors are those of
 /// the rewrite: some may be the same before and after.
 const ROWS: usize = 256;
 /// Largest note that is read.
@@ -56,12 +56,12 @@ enum Key {
 }
 
 impl Unstamped {
-    /// Notes what `written`, the file of hashes, says of the first rows.
+    /// Notes what `written`, the file of hashes, says of some rows.
     ///
     /// # Errors
     /// Where keys are no valid texts: nothing would find those rows again.
     pub fn note(entry: &Entry, stamp: &Stamp, written: &Path, folder: &Path) -> Result<()> {
-        let rows = rows_file::head(written, ROWS)?.into_iter().map(|mut row| {
+        let rows = rows_file::some(written, ROWS)?.into_iter().map(|mut row| {
             // Behind the key: hash of the contents, hash of the vector.
             let vector = row.pop();
             row.pop();
@@ -86,14 +86,18 @@ impl Unstamped {
 
     /// The note of the migration whose folder this is, if it left no stamp on this collection.
     pub fn of(collection: &str, folder: &Path) -> Result<Option<Unstamped>> {
+        Ok(Unstamped::at(folder)?.filter(|note| note.collection == collection))
+    }
+
+    /// The note of the migration whose folder this is, if it left no stamp.
+    pub fn at(folder: &Path) -> Result<Option<Unstamped>> {
         let path = folder.join(NAME);
         if !path.exists() {
             return Ok(None);
         }
-        let note: Unstamped = serde_json::from_slice(&files::read_at_most(&path, MOST)?).map_err(|e| {
+        serde_json::from_slice(&files::read_at_most(&path, MOST)?).map(Some).map_err(|e| {
             Error::new(Kind::Damaged, format!("`{}` is no note of a rewrite", path.display())).because(e)
-        })?;
-        Ok(Some(note).filter(|note| note.collection == collection))
+        })
     }
 
     /// Whether the vectors are those of the rewrite.

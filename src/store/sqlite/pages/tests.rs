@@ -121,6 +121,7 @@ fn by_pages(file: &Path, shape: &Shape) -> (String, Vec<u8>) {
         exchanged: true,
         unstamped: None,
         others: None,
+        grouped: None,
         before: None,
     };
     let mut exchange = Exchange::begin(file, base, &details, &mut Vec::new()).unwrap().expect("links");
