@@ -103,6 +103,13 @@ fn not_a_chroma_folder() {
 }
 
 #[test]
+fn the_database_is_found_by_its_bare_name() {
+    let s = Scratch::new();
+    let seen = embedport(&s.db(), &["inspect", "--store", "chroma.sqlite3"]).succeeds();
+    assert!(seen.stdout.contains("tldr"), "{}", seen.stdout);
+}
+
+#[test]
 fn a_chroma_file_that_is_no_database() {
     let s = Scratch::new();
     fs::create_dir(s.path().join("other")).unwrap();

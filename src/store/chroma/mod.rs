@@ -54,7 +54,7 @@ use super::{
 };
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::platform::holders;
+use crate::platform::{files, holders};
 use crate::space::Space;
 use crate::store::sql::{self, Doing};
 use ndarray::ArrayView2;
@@ -75,8 +75,8 @@ pub(super) fn recognises(path: &Path) -> bool {
 pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn VectorStore>> {
     settings.expect(SCHEME, &[])?;
     // The file itself is a natural thing to name.
-    let folder =
-        if path.is_file() && path.ends_with(DATABASE) { path.parent().unwrap_or(path) } else { path };
+    let named = path.is_file() && path.ends_with(DATABASE);
+    let folder = if named { files::parent(path) } else { path.to_path_buf() };
     let folder = folder.canonicalize().map_err(|e| Error::io("open", path, e))?;
     if !recognises(&folder) {
         return Err(Error::new(Kind::NotFound, format!("no {DATABASE} in `{}`", folder.display()))
