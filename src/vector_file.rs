@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::{Error, Kind, Result};
+use crate::platform::{bytes, files};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Longest header that is read; numpy writes 118 bytes for two axes.
@@ -85,7 +86,7 @@ impl NpyReader {
         self.file.read_exact(&mut bytes).map_err(|cause| Error::io("read", &self.path, cause))?;
         self.left -= count;
         let values: Vec<f32> = match self.element {
-            Element::F2 => crate::platform::bytes::halves(&bytes),
+            Element::F2 => bytes::halves(&bytes),
             Element::F4 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         };
         Array2::from_shape_vec((count, self.dimension), values)
@@ -201,12 +202,8 @@ impl NpyWriter {
     /// # Errors
     /// [`Kind::CannotWrite`], [`Kind::NotFound`] for a missing folder.
     pub fn create(path: &Path, dimension: usize) -> Result<Self> {
-        let folder = folder_of(path);
-        let file = tempfile::Builder::new()
-            .prefix(".embedport-")
-            .suffix(".npy.part")
-            .tempfile_in(folder)
-            .map_err(|cause| Error::io("write in", folder, cause))?;
+        let folder = files::parent(path);
+        let file = files::temporary_in(&folder).map_err(|cause| Error::io("write in", &folder, cause))?;
         let mut writer = NpyWriter {
             file: BufWriter::with_capacity(1 << 20, file),
             path: path.to_owned(),
@@ -263,24 +260,10 @@ impl NpyWriter {
         self.bytes(&head)?;
         let file = self.file.into_inner().map_err(|cause| failed(cause.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|cause| failed(cause.error))?;
-        sync_folder(folder_of(&path)).map_err(failed)?;
+        files::persist(file, &path).map_err(failed)?;
+        files::sync_folder(&files::parent(&path))?;
         Ok(self.rows)
     }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -36,6 +36,17 @@ fn what_is_written_is_read_back_in_blocks() {
     assert!(reader.next_block(2).unwrap().is_none());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_written_file_is_as_open_as_any_other_new_one() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+    std::fs::write(folder.path().join("other"), "x").unwrap();
+    NpyWriter::create(&folder.path().join("x.npy"), 2).unwrap().finish().unwrap();
+    assert_eq!(mode("x.npy"), mode("other"));
+}
+
 #[test]
 fn an_abandoned_writer_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
