@@ -112,6 +112,38 @@ fn a_migration_says_of_each_record_how_far_it_can_be_trusted() {
 }
 
 #[test]
+fn what_is_in_use_is_not_written_over() {
+    let folder = trained();
+    let rows = Numbers(5).rows(30, 384);
+    write_npy(&folder.path().join("x.npy"), &rows);
+    let database = rusqlite::Connection::open(folder.path().join("s.db")).unwrap();
+    database.execute_batch("create table t (id integer primary key, v blob)").unwrap();
+    for row in &rows {
+        let bytes: Vec<u8> = row.iter().flat_map(|value| value.to_le_bytes()).collect();
+        database.execute("insert into t (v) values (?1)", [bytes]).unwrap();
+    }
+    drop(database);
+    let before = contents(folder.path());
+    let run = |arguments: &[&str]| embedport(folder.path(), arguments);
+    let chroma =
+        ["migrate-collection", "--store", "db", "--collection", "tldr", "--projection", "mine", "-y"];
+    for output in ["db", "db/chroma.sqlite3", "db/new.tsv", "registry.json", "projections/mine.safetensors"] {
+        run(&[&chroma[..], &["--confidence", output]].concat()).fails(2, &format!("`{output}` "));
+    }
+    let sqlite = ["migrate-collection", "--store", "s.db", "--table", "t", "--projection", "mine", "-y"];
+    for output in ["s.db", "s.db-wal", "s.db.embedport/x.tsv"] {
+        let more = ["--accept-unrecognised-vectors", "--confidence", output];
+        run(&[&sqlite[..], &more].concat()).fails(2, &format!("`{output}` "));
+    }
+    let apply = ["apply", "--projection", "projections/mine.safetensors", "--input", "x.npy", "--output"];
+    for output in ["registry.json", "projections/mine.safetensors"] {
+        run(&[&apply[..], &[output]].concat()).fails(2, "which would be lost");
+        run(&[&apply[..], &["y.npy", "--confidence", output]].concat()).fails(2, "which would be lost");
+    }
+    assert!(contents(folder.path()) == before);
+}
+
+#[test]
 fn apply_says_of_each_vector_how_far_it_can_be_trusted() {
     let folder = trained();
     let rows = Numbers(5).rows(30, 384);
@@ -120,8 +152,8 @@ fn apply_says_of_each_vector_how_far_it_can_be_trusted() {
         let files = ["apply", "--input", "x.npy", "--output", "y.npy", "--projection", projection];
         embedport(folder.path(), &[&files[..], &["--confidence", confidence]].concat())
     };
-    apply("mine", "x.npy").fails(2, "`x.npy` is named twice");
-    apply("mine", "y.npy").fails(2, "`y.npy` is named twice");
+    apply("mine", "x.npy").fails(2, "`x.npy` is the input, ");
+    apply("mine", "y.npy").fails(2, "`y.npy` is the output, ");
     apply(PROJECTION, "c.npy").fails(8, "does not know how far it can be trusted");
     assert!(!folder.path().join("y.npy").exists(), "nothing is written by halves");
     let seen = apply("mine", "c.npy").succeeds();

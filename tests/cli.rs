@@ -262,7 +262,7 @@ fn apply_keeps_its_input_and_names_the_file_and_row_of_bad_values() {
             &["apply", "--projection", PROJECTION, "--input", "x.npy", "--output", output],
         )
     };
-    apply("./x.npy").fails(2, "both input and output");
+    apply("./x.npy").fails(2, "`./x.npy` is the input, which would be lost");
     apply("y.npy").fails(5, "`x.npy`, counted from row 4096: 1 of 904").fails(5, "the first is row 404");
     assert_eq!(contents(folder.path()), before);
 }

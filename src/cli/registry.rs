@@ -25,6 +25,11 @@ impl RegistryFile {
         }
     }
 
+    /// The registry's file and those that it names, as far as it can be read.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.open().map_or_else(|_| vec![self.registry.clone()], |registry| registry.files())
+    }
+
     /// Whether no other than the usual one is meant.
     pub fn is_default(&self) -> bool {
         self.registry == Path::new(REGISTRY)

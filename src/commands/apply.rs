@@ -18,9 +18,13 @@ pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCod
     let resolved = args.registry.open()?.resolve(&args.projection)?;
     let projection = resolved.projection;
     let mut input = NpyReader::open(&args.input)?;
-    distinct(&args)?;
-    if args.confidence.is_some() {
+    let check = |path: &Path, in_use: &[(&str, &Path)]| {
+        super::check_output(path, &args.projection, &args.registry, in_use)
+    };
+    check(&args.output, &[("the input", &args.input)])?;
+    if let Some(path) = &args.confidence {
         projection.can_rate()?;
+        check(path, &[("the input", &args.input), ("the output", &args.output)])?;
     }
     if input.dimension != projection.source().dimension {
         return Err(Error::new(
@@ -65,24 +69,4 @@ pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCod
         confidence: args.confidence,
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Fails if a file would be read and written, or written twice.
-fn distinct(args: &Apply) -> Result<()> {
-    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => a == b,
-    };
-    let usage = |message: String, hint: &str| Err(Error::new(Kind::Usage, message).hint(hint));
-    if same(&args.input, &args.output) {
-        let message =
-            format!("`{}` is both input and output, its vectors would be lost", args.input.display());
-        return usage(message, "name another file with --output");
-    }
-    match &args.confidence {
-        Some(path) if same(path, &args.input) || same(path, &args.output) => {
-            usage(format!("`{}` is named twice", path.display()), "name another file with --confidence")
-        }
-        _ => Ok(()),
-    }
 }

@@ -23,8 +23,9 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     let registry = args.registry.open()?;
     let projection = registry.resolve(&args.projection)?;
     projection.projection.check_maps_records()?;
-    if args.confidence.is_some() {
+    if let Some(path) = &args.confidence {
         projection.projection.can_rate()?;
+        super::check_output(path, &args.projection, &args.registry, &[])?;
     }
     let mut store = store::open(&args.store.location()?)?;
     if args.all {
@@ -33,6 +34,9 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     let options = options(&args, only(&args, store.as_ref())?)?;
     let plan = MigrationPlan::new(store.as_ref(), &projection, &options, context);
     let plan = plan.map_err(|refused| tidied(refused, &args, store.as_mut(), context))?;
+    if let Some(path) = &args.confidence {
+        migration::check_output(&plan, store.as_ref(), path)?;
+    }
     if !is_agreed(&args, &plan, "rewrite this collection?", output)? {
         return Ok(ExitCode::SUCCESS);
     }

@@ -23,9 +23,10 @@ use clap::CommandFactory;
 use embedport::context::Context;
 use embedport::embed::{self, DeviceChoice, Embedder, HubConfig, Local, ModelSpec};
 use embedport::error::{Error, Kind, Result};
+use embedport::platform::outputs;
 use embedport::space::{Space, same_model};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, RegistryFile};
 use crate::output::Output;
 
 /// Runs one command. The exit code is that of a command that did what it was asked.
@@ -125,6 +126,23 @@ fn target_model(
             format!("the target model gives {}, the projection leads to {target}", model.space()),
         )),
     }
+}
+
+/// Refuses an output that would take the place of the projection, of the registry, or of what else is `in_use`.
+fn check_output(
+    output: &Path,
+    projection: &str,
+    registry: &RegistryFile,
+    in_use: &[(&str, &Path)],
+) -> Result<()> {
+    let registered = registry.files();
+    let mut in_use = in_use.to_vec();
+    in_use.extend(registered.iter().map(|path| ("the registry or one of its projections", path.as_path())));
+    // A name in the registry need not be a path.
+    in_use.extend(
+        Some(Path::new(projection)).filter(|path| path.is_file()).map(|path| ("the projection", path)),
+    );
+    outputs::refuse_in_use(output, &in_use)
 }
 
 /// The report replaces what is at its path: a slip of the hand shall not cost a vector file.

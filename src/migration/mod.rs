@@ -38,7 +38,7 @@ pub use execute::{MigrationReport, execute};
 pub use indexing::IndexReport;
 pub use plan::{MigrationPlan, PlanOptions};
 pub use prune::{PruneOptions, PrunePlan, PruneReport, Which, prune};
-pub use rating::execute_rated;
+pub use rating::{check_output, execute_rated};
 pub use rollback::{LaterRecords, RollbackOptions, RollbackReport, rollback};
 pub use verification::{Check, VerificationReport};
 pub use verify::{VerifyOptions, verify};

@@ -12,7 +12,7 @@ use super::{MigrationPlan, MigrationReport};
 use crate::context::Context;
 use crate::embed::Embedder;
 use crate::error::{Error, Result};
-use crate::platform::files;
+use crate::platform::{files, outputs};
 use crate::projection::Projection;
 use crate::registry::Resolved;
 use crate::store::{Batch, VectorStore};
@@ -37,6 +37,7 @@ pub fn execute_rated(
 ) -> Result<MigrationReport> {
     let map = &projection.projection;
     map.can_rate()?;
+    check_output(&plan, store, path)?;
     let ratings = Ratings::create(path)?;
     let rate = |batch: &Batch, new: &mut Array2<f32>| {
         ratings.add(map, &batch.ids, new.view());
@@ -49,6 +50,23 @@ pub fn execute_rated(
         ))
     })?;
     Ok(report)
+}
+
+/// Whether ratings may be written to `path`: it must not be the store, nor lie in its folder or in that of its backups.
+///
+/// # Errors
+/// [`Usage`](crate::error::Kind::Usage) if it does.
+pub fn check_output(plan: &MigrationPlan, store: &dyn VectorStore, path: &Path) -> Result<()> {
+    let beside = ["-wal", "-shm", "-journal"].map(|suffix| {
+        let mut name = plan.store.clone().into_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    let mut in_use = vec![("the store", plan.store.as_path())];
+    in_use.extend(beside.iter().map(|path| ("a file of the store", path.as_path())));
+    let state = store.state_folder();
+    in_use.push(("the folder of the store's backups", &state));
+    outputs::refuse_in_use(path, &in_use)
 }
 
 /// A file that is written from several threads.

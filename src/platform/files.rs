@@ -299,6 +299,17 @@ pub fn parent(path: &Path) -> PathBuf {
     }
 }
 
+/// The path without links, as far as it exists.
+pub fn resolved(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+    for existing in absolute.ancestors() {
+        if let (Ok(found), Ok(rest)) = (existing.canonicalize(), absolute.strip_prefix(existing)) {
+            return Ok(found.join(rest));
+        }
+    }
+    Ok(absolute)
+}
+
 /// Names of temporary files.
 const PREFIX: &str = ".embedport-";
 const SUFFIX: &str = ".tmp";

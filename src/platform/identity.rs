@@ -71,6 +71,21 @@ pub fn number(metadata: &Metadata) -> u64 {
     }
 }
 
+/// Whether two paths lead to one file, links followed. `false` where the system does not tell.
+pub fn is_same(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let number = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        matches!((number(a), number(b)), (Ok(a), Ok(b)) if a == b)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (a, b);
+        false
+    }
+}
+
 /// Lets in to `folder` who may read `file`, and nobody else.
 pub fn only_readers_of(file: &Path, folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]

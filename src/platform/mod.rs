@@ -10,4 +10,5 @@ pub mod holders;
 pub mod identity;
 pub mod lease;
 pub mod lock;
+pub mod outputs;
 pub mod syncing;

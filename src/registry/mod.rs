@@ -97,6 +97,12 @@ impl Registry {
         self.own.iter().chain(self.bundled.iter().filter(hidden))
     }
 
+    /// The registry's file and those of its own projections.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let own = self.own.iter().map(|entry| self.folder().join(&entry.file));
+        std::iter::once(self.path.clone()).chain(own).collect()
+    }
+
     /// Adds the projection that lies in `file` (in the folder of the registry or below) and saves the registry.
     /// An entry of the same name is replaced.
     ///
@@ -128,7 +134,7 @@ impl Registry {
     /// # Errors
     /// [`Kind::Usage`] if `folder` is not the folder of the registry and does not lie below it.
     pub fn check_folder(&self, folder: &Path) -> Result<()> {
-        let (own, folder) = (resolved(self.folder())?, resolved(folder)?);
+        let (own, folder) = (files::resolved(self.folder())?, files::resolved(folder)?);
         match folder.starts_with(&own) {
             true => Ok(()),
             false => Err(elsewhere(&folder, &own)),
@@ -258,17 +264,6 @@ fn elsewhere(found: &Path, folder: &Path) -> Error {
         format!("`{}` does not lie in the registry's folder `{}`", found.display(), folder.display()),
     )
     .hint("save projections beside the registry or below it: choose another --output-dir, or a --registry there")
-}
-
-/// The path without links, as far as it exists.
-fn resolved(path: &Path) -> Result<PathBuf> {
-    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-    for existing in absolute.ancestors() {
-        if let (Ok(found), Ok(rest)) = (existing.canonicalize(), absolute.strip_prefix(existing)) {
-            return Ok(found.join(rest));
-        }
-    }
-    Ok(absolute)
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<Entry>> {
