@@ -43,7 +43,7 @@ fn prune(args: Prune, output: Output, context: &Context<'_>) -> Result<ExitCode>
             return Err(Error::new(Kind::Refused, "pruning needs a yes, and nobody can be asked here")
                 .hint("pass --yes to go on, or --dry-run to see the plan alone"));
         }
-        if !output.ask("remove these for good?") {
+        if !output.ask("remove these for good?", context)? {
             return Err(Error::new(Kind::Refused, "not confirmed; nothing was removed"));
         }
     } else if !output.json && !output.quiet {

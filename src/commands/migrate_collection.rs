@@ -37,7 +37,7 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     if let Some(path) = &args.confidence {
         migration::check_output(&plan, store.as_ref(), path)?;
     }
-    if !is_agreed(&args, &plan, "rewrite this collection?", output)? {
+    if !is_agreed(&args, &plan, "rewrite this collection?", output, context)? {
         return Ok(ExitCode::SUCCESS);
     }
     let model = super::target_model(args.target_model.as_deref(), &plan.target, context)?;
@@ -59,7 +59,7 @@ fn all(
 ) -> Result<ExitCode> {
     let plan = PlanOfAll::new(store, projection, &options(args, None)?, context);
     let plan = plan.map_err(|refused| tidied(refused, args, store, context))?;
-    if !is_agreed(args, &plan, "rewrite these collections?", output)? {
+    if !is_agreed(args, &plan, "rewrite these collections?", output, context)? {
         return Ok(ExitCode::SUCCESS);
     }
     let target = projection.projection.target();
@@ -122,7 +122,13 @@ fn options(args: &MigrateCollection, only: Option<String>) -> Result<PlanOptions
 }
 
 /// Shows the plan and asks, as far as the arguments want it; false: the plan was all that was wanted.
-fn is_agreed(args: &MigrateCollection, plan: &dyn ShowJson, question: &str, output: Output) -> Result<bool> {
+fn is_agreed(
+    args: &MigrateCollection,
+    plan: &dyn ShowJson,
+    question: &str,
+    output: Output,
+    context: &Context<'_>,
+) -> Result<bool> {
     if args.dry_run {
         output.result(plan)?;
         return Ok(false);
@@ -138,7 +144,7 @@ fn is_agreed(args: &MigrateCollection, plan: &dyn ShowJson, question: &str, outp
         return Err(Error::new(Kind::Refused, "a migration needs a yes, and nobody can be asked here")
             .hint("pass --yes to go on, or --dry-run to see the plan alone"));
     }
-    match output.ask(question) {
+    match output.ask(question, context)? {
         true => Ok(true),
         false => Err(Error::new(Kind::Refused, "not confirmed; nothing was changed")),
     }

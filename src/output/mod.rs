@@ -1,6 +1,7 @@
 //! The only place that prints: results to standard output, everything else to standard error.
 
 mod advice;
+mod asking;
 mod backups;
 mod bar;
 mod bridge;
@@ -14,7 +15,7 @@ mod migration;
 mod store;
 mod training;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use embedport::context::Progress;
@@ -88,21 +89,6 @@ impl Output {
             }});
             let _ = writeln!(std::io::stdout().lock(), "{document:#}");
         }
-    }
-
-    /// Whether a person can be asked.
-    pub fn can_ask(self) -> bool {
-        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
-    }
-
-    /// Asks a yes/no question; anything but `y` or `yes` is no.
-    pub fn ask(self, question: &str) -> bool {
-        let mut stderr = std::io::stderr().lock();
-        let _ = write!(stderr, "{question} [y/N] ");
-        let _ = stderr.flush();
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).is_ok()
-            && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
     /// Where progress goes.
