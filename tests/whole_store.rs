@@ -5,7 +5,12 @@
 mod common;
 mod support;
 
+use std::sync::OnceLock;
+
 use common::*;
+use embedport::context::{Cancel, Context, Progress};
+use embedport::migration::{PlanOfAll, PlanOptions};
+use embedport::registry::Registry;
 use embedport::store::{BackupChoice, RewriteTarget};
 use serde_json::Value;
 use support::Made;
@@ -79,6 +84,47 @@ fn all_that_fit_are_migrated_and_the_others_named() {
         assert_eq!(now["count"], then["count"]);
     }
     s.migrate("--all --yes").fails(4, "fits none of the");
+}
+
+/// Asks to stop as soon as its first stage begins a second time: with the second collection.
+#[derive(Default)]
+struct Impatient {
+    first: OnceLock<String>,
+    cancel: Cancel,
+}
+
+impl Progress for Impatient {
+    fn start(&self, stage: &str, _: Option<u64>, _: &'static str) {
+        if self.first.get().is_some_and(|first| first == stage) {
+            self.cancel.raise();
+        }
+        self.first.get_or_init(|| stage.to_owned());
+    }
+    fn advance(&self, _: u64) {}
+    fn finish(&self) {}
+    fn note(&self, _: &str) {}
+}
+
+#[test]
+fn a_stop_between_collections_is_reported_as_one() {
+    let s = Scratch::new();
+    let registry = Registry::open(s.made.folder.path().join("registry.json")).unwrap();
+    let projection = registry.resolve(&s.projection).unwrap();
+    let mut store = s.made.open();
+    let options = PlanOptions {
+        source_model: Some("test/a".into()),
+        accept_unrecognised_vectors: true,
+        ..PlanOptions::default()
+    };
+    let progress = Impatient::default();
+    let entropy = || *uuid::Uuid::new_v4().as_bytes();
+    let context =
+        Context { progress: &progress, cancel: &progress.cancel, entropy: &entropy, ..support::context() };
+    let plan = PlanOfAll::new(store.as_ref(), &projection, &options, &context).unwrap();
+    let planned = plan.plans.len();
+    let report = plan.execute(store.as_mut(), &projection, None, &context).unwrap();
+    assert!(report.stopped && planned > 1, "{planned}");
+    assert_eq!(report.done.len(), 1, "what was done stays done");
 }
 
 #[test]

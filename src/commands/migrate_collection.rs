@@ -66,7 +66,9 @@ fn all(
     let model = super::target_model(args.target_model.as_deref(), target, context)?;
     let report = plan.execute(store, projection, model.as_deref(), context)?;
     output.result(&report)?;
-    Ok(report.failed.first().map_or(ExitCode::SUCCESS, |failed| ExitCode::from(failed.kind.exit_code())))
+    let failed = report.failed.first().map(|failed| failed.kind);
+    let kind = if report.stopped { Some(Kind::Interrupted) } else { failed };
+    Ok(kind.map_or(ExitCode::SUCCESS, |kind| ExitCode::from(kind.exit_code())))
 }
 
 /// Finishes what an earlier run left. A migration that was killed behind its commit and is run again has nothing to

@@ -61,6 +61,8 @@ pub struct ReportOfAll {
     pub failed: Vec<Failed>,
     /// Left alone.
     pub skipped: Vec<Skipped>,
+    /// Whether a request to stop came before all of it was done.
+    pub stopped: bool,
 }
 
 impl PlanOfAll {
@@ -127,9 +129,11 @@ impl PlanOfAll {
         target_model: Option<&dyn Embedder>,
         context: &Context<'_>,
     ) -> Result<ReportOfAll> {
-        let mut report = ReportOfAll { done: Vec::new(), failed: Vec::new(), skipped: self.skipped };
+        let (done, failed) = (Vec::new(), Vec::new());
+        let mut report = ReportOfAll { done, failed, skipped: self.skipped, stopped: false };
         for plan in self.plans {
             if !report.done.is_empty() && context.check().is_err() {
+                report.stopped = true;
                 report.skipped.push(Skipped {
                     collection: plan.collection,
                     namespace: plan.namespace,
@@ -144,13 +148,16 @@ impl PlanOfAll {
                 Err(error) if error.kind() == Kind::Interrupted && report.done.is_empty() => {
                     return Err(error);
                 }
-                Err(error) => report.failed.push(Failed {
-                    collection,
-                    namespace,
-                    reason: error.message().to_owned(),
-                    hints: error.hints().to_vec(),
-                    kind: error.kind(),
-                }),
+                Err(error) => {
+                    report.stopped |= error.kind() == Kind::Interrupted;
+                    report.failed.push(Failed {
+                        collection,
+                        namespace,
+                        reason: error.message().to_owned(),
+                        hints: error.hints().to_vec(),
+                        kind: error.kind(),
+                    });
+                }
             }
         }
         Ok(report)
