@@ -317,6 +317,21 @@ fn a_projection_that_learned_nothing_is_doubted_in_training_and_in_the_plan() {
 }
 
 #[test]
+fn too_few_held_out_pairs_are_doubted_and_do_not_contradict() {
+    let folder = scratch();
+    train_mine(folder.path(), "30");
+    let database = rusqlite::Connection::open(folder.path().join("db/chroma.sqlite3")).unwrap();
+    database
+        .execute_batch("update collections set config_json_str = '{}', schema_str = null where name = 'tldr'")
+        .unwrap();
+    database.close().unwrap();
+    let plan = ["migrate-collection", "--store", "db", "--collection", "tldr", "--projection", "mine"];
+    let seen = embedport(folder.path(), &[&plan[..], &["--dry-run"]].concat()).succeeds();
+    let doubt = "warning: the collection does not record its model, and the projection's 15 held-out pairs are too few to tell";
+    assert!(seen.stdout.contains(doubt), "{}", seen.stdout);
+}
+
+#[test]
 fn a_threshold_is_translated_as_far_as_scores_were_measured() {
     let folder = scratch();
     train_mine(folder.path(), "300");

@@ -75,12 +75,9 @@ pub(super) fn match_source(
     let Some(sample) = store.records(collection, false)?.next_batch(SAMPLE)? else { return Ok(None) };
     let found = match_space(sample.vectors.view(), held_out.source.view())?;
     let recorded = *known_by != SourceKnowledge::Unrecorded;
-    if sample.vectors.nrows() < FEWEST_ROWS {
+    if let Some(few) = too_few(sample.vectors.nrows(), held_out.source.nrows()) {
         if !recorded {
-            warnings.push(format!(
-                "the collection does not record its model, and {} vectors are too few to tell",
-                sample.vectors.nrows()
-            ));
+            warnings.push(format!("the collection does not record its model, and {few} are too few to tell"));
         }
         return Ok(Some(found));
     }
@@ -107,11 +104,20 @@ pub(super) fn match_source(
                     in_words(&found)
                 ),
             )
-            .hint("check which model made them; a projection trained `--from` this collection always fits")
+            .hint("check which model made them, or train a projection `--from` this collection")
             .hint("if you are certain, pass --accept-unrecognised-vectors: the result is still checked before it becomes visible"));
         }
     }
     Ok(Some(found))
+}
+
+/// What there is too little of for the figures to mean anything: stored vectors, or held-out pairs to compare them with.
+fn too_few(stored: usize, held_out: usize) -> Option<String> {
+    match (stored < FEWEST_ROWS, held_out < FEWEST_ROWS) {
+        (true, _) => Some(format!("{stored} vectors")),
+        (false, true) => Some(format!("the projection's {held_out} held-out pairs")),
+        (false, false) => None,
+    }
 }
 
 fn in_words(found: &SourceMatch) -> String {
