@@ -329,6 +329,8 @@ fn too_few_held_out_pairs_are_doubted_and_do_not_contradict() {
     let seen = embedport(folder.path(), &[&plan[..], &["--dry-run"]].concat()).succeeds();
     let doubt = "warning: the collection does not record its model, and the projection's 15 held-out pairs are too few to tell";
     assert!(seen.stdout.contains(doubt), "{}", seen.stdout);
+    let seen = embedport(folder.path(), &[&plan[..], &["--yes", "--quiet"]].concat()).succeeds();
+    assert!(seen.stderr.contains(doubt), "quiet is no progress, and not no warnings: {}", seen.stderr);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub struct Cli {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// No progress, no notes; results and errors only
+    /// No progress, no notes; results, warnings and errors only
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }

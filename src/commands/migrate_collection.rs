@@ -123,10 +123,28 @@ fn options(args: &MigrateCollection, only: Option<String>) -> Result<PlanOptions
     })
 }
 
+/// A plan that can be shown, in full or by what it warns of.
+trait Planned: ShowJson {
+    fn warnings(&self) -> Vec<String>;
+}
+
+impl Planned for MigrationPlan {
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}
+
+impl Planned for PlanOfAll {
+    fn warnings(&self) -> Vec<String> {
+        let of = |plan: &MigrationPlan, said: &String| format!("{}: {said}", plan.collection);
+        self.plans.iter().flat_map(|plan| plan.warnings.iter().map(move |said| of(plan, said))).collect()
+    }
+}
+
 /// Shows the plan and asks, as far as the arguments want it; false: the plan was all that was wanted.
 fn is_agreed(
     args: &MigrateCollection,
-    plan: &dyn ShowJson,
+    plan: &dyn Planned,
     question: &str,
     output: Output,
     context: &Context<'_>,
@@ -136,8 +154,11 @@ fn is_agreed(
         return Ok(false);
     }
     if args.yes {
-        if !output.json && !output.quiet {
-            output.aside(plan);
+        match (output.json, output.quiet) {
+            // They are in the document.
+            (true, _) => {}
+            (false, false) => output.aside(plan),
+            (false, true) => output.warn(&plan.warnings()),
         }
         return Ok(true);
     }

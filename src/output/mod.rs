@@ -71,6 +71,14 @@ impl Output {
         }
     }
 
+    /// Prints what a user has to know even of a run that is to be quiet, to standard error.
+    pub fn warn(self, warnings: &[String]) {
+        let mut stderr = std::io::stderr().lock();
+        for warning in warnings {
+            let _ = writeln!(stderr, "warning: {warning}");
+        }
+    }
+
     /// Prints an error: to standard error as text and, with `--json`, to standard output as JSON.
     pub fn error(self, error: &Error) {
         let _ = write_error(&mut std::io::stderr().lock(), error);
