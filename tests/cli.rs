@@ -334,6 +334,32 @@ fn too_few_held_out_pairs_are_doubted_and_do_not_contradict() {
 }
 
 #[test]
+fn a_model_is_named_alike_everywhere() {
+    let folder = scratch();
+    let run = |arguments: &[&str]| embedport(folder.path(), arguments);
+    let store = ["--store", "db", "--collection", "tldr"];
+    for model in ["all-MiniLM-L6-v2,path=some/folder", "models/all-MiniLM-L6-v2/", "all-MiniLM-L6-v2"] {
+        std::fs::create_dir_all(folder.path().join("models/all-MiniLM-L6-v2")).unwrap();
+        let detect = ["detect", "--expect-model", model];
+        run(&[&detect[..], &store].concat()).succeeds();
+        let plan = ["migrate-collection", "--projection", PROJECTION, "--dry-run", "--source-model", model];
+        run(&[&plan[..], &store].concat()).succeeds();
+        run(&[&plan[..4], &["--source-model", "all-MiniLM-L6-v2,nonsense"], &store].concat())
+            .fails(2, "`nonsense`");
+    }
+}
+
+#[test]
+fn a_projection_without_notes_has_an_empty_list_of_them() {
+    let folder = scratch();
+    let from = ["train", "--from", "db", "--collection", "tldr", "--target-model", "embedport/static-256"];
+    let plain = ["--samples", "600", "--words", "0", "--method", "ridge", "--name", "plain"];
+    embedport(folder.path(), &[&from[..], &plain].concat()).succeeds();
+    let shown = embedport(folder.path(), &["registry", "show", "plain", "--json"]).succeeds().json();
+    assert_eq!(shown["notes"], serde_json::json!([]));
+}
+
+#[test]
 fn a_threshold_is_translated_as_far_as_scores_were_measured() {
     let folder = scratch();
     train_mine(folder.path(), "300");

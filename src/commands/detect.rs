@@ -16,7 +16,7 @@ pub fn run(args: Detect, output: Output, context: &Context<'_>) -> Result<ExitCo
     let store = store::open(&args.store.location()?)?;
     let expectation = Expectation {
         dimension: args.expect_dimension.map(|d| d as usize),
-        model: args.expect_model,
+        model: args.expect_model.as_deref().map(super::model_name).transpose()?,
         space: None,
     };
     let collection = args.store.collection.as_deref().map(|c| (c, args.store.namespace.as_deref()));

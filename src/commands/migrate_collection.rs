@@ -115,7 +115,7 @@ fn options(args: &MigrateCollection, only: Option<String>) -> Result<PlanOptions
     Ok(PlanOptions {
         collection,
         namespace: args.store.namespace.clone(),
-        source_model: args.source_model.clone(),
+        source_model: args.source_model.as_deref().map(super::model_name).transpose()?,
         accept_unrecognised_vectors: args.accept_unrecognised_vectors,
         discard_backup: args.no_backup,
         index: args.index.into(),

@@ -80,6 +80,11 @@ fn model_options(device: DeviceChoice) -> embed::Options {
     embed::Options { device, hub: HubConfig::from_env(), threads: 0 }
 }
 
+/// What a model is recorded as, of what names it on the command line: a name with options, or a folder.
+fn model_name(text: &str) -> Result<String> {
+    text.parse::<ModelSpec>().map(|spec| spec.name)
+}
+
 /// Whether the model can embed texts here, now, without a download.
 fn is_runnable(spec: &ModelSpec, options: &embed::Options) -> bool {
     matches!(embed::find_local(spec, options), Some(Local::Bundled | Local::Folder(_)))
