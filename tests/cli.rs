@@ -334,6 +334,22 @@ fn too_few_held_out_pairs_are_doubted_and_do_not_contradict() {
 }
 
 #[test]
+fn a_damaged_registry_is_in_the_way_only_where_it_is_needed() {
+    let folder = scratch();
+    train_mine(folder.path(), "60");
+    std::fs::write(folder.path().join("registry.json"), "{").unwrap();
+    let run = |arguments: &[&str]| embedport(folder.path(), arguments);
+    let plan = ["migrate-collection", "--store", "db", "--collection", "tldr", "-n", "--projection"];
+    run(&[&plan[..], &["projections/mine.safetensors"]].concat()).succeeds();
+    run(&[&plan[..], &["mine"]].concat()).fails(5, "registry `registry.json`: not a registry");
+    let detect =
+        ["detect", "--store", "db", "--collection", "tldr", "--expect-model", "embedport/static-256"];
+    let seen = run(&detect);
+    assert_eq!(seen.code, 21, "{}", seen.stderr);
+    assert!(seen.stdout.contains(PROJECTION) && seen.stderr.contains("registry `registry.json`"), "{seen:?}");
+}
+
+#[test]
 fn a_model_is_named_alike_everywhere() {
     let folder = scratch();
     let run = |arguments: &[&str]| embedport(folder.path(), arguments);

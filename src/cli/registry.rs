@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use embedport::error::Result;
+use embedport::registry::{self, Resolved};
 
 /// Name of the registry file where none is given.
 const REGISTRY: &str = "registry.json";
@@ -18,10 +19,20 @@ pub struct RegistryFile {
 
 impl RegistryFile {
     /// The registry to look in. The one of the current folder need not exist; one that was asked for must.
-    pub fn open(&self) -> Result<embedport::registry::Registry> {
+    pub fn open(&self) -> Result<registry::Registry> {
         match self.is_default() {
-            true => embedport::registry::Registry::open_or_empty(&self.registry),
-            false => embedport::registry::Registry::open(&self.registry),
+            true => registry::Registry::open_or_empty(&self.registry),
+            false => registry::Registry::open(&self.registry),
+        }
+    }
+
+    /// A projection by its name; or by its file, for which no registry is needed.
+    pub fn resolve(&self, name_or_file: &str) -> Result<Resolved> {
+        match self.open() {
+            Err(_) if Path::new(name_or_file).is_file() => {
+                registry::Registry::bundled()?.resolve(name_or_file)
+            }
+            registry => registry?.resolve(name_or_file),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::output::{Applied, Output};
 const BLOCK: usize = 4096;
 
 pub fn run(args: Apply, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    let resolved = args.registry.open()?.resolve(&args.projection)?;
+    let resolved = args.registry.resolve(&args.projection)?;
     let projection = resolved.projection;
     let mut input = NpyReader::open(&args.input)?;
     let check = |path: &Path, in_use: &[(&str, &Path)]| {

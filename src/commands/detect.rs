@@ -6,13 +6,14 @@ use embedport::context::Context;
 use embedport::detect::{Expectation, detect, identify_unrecorded};
 use embedport::embed::DeviceChoice;
 use embedport::error::Result;
+use embedport::registry::Registry;
 use embedport::store;
 
-use crate::cli::Detect;
+use crate::cli::{Detect, RegistryFile};
 use crate::output::{Detected, Output};
 
 pub fn run(args: Detect, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    let registry = args.registry.open()?;
+    let registry = registry(&args.registry, context)?;
     let store = store::open(&args.store.location()?)?;
     let expectation = Expectation {
         dimension: args.expect_dimension.map(|d| d as usize),
@@ -35,7 +36,20 @@ pub fn run(args: Detect, output: Output, context: &Context<'_>) -> Result<ExitCo
         }
         false => None,
     };
-    let registry = (!args.registry.is_default()).then_some(args.registry.registry.as_path());
-    output.result(&Detected { detection: &detection, identified, registry })?;
+    let named = (!args.registry.is_default()).then_some(args.registry.registry.as_path());
+    output.result(&Detected { detection: &detection, identified, registry: named })?;
     Ok(ExitCode::from(detection.status.exit_code()))
+}
+
+/// The registry that fixes are sought in. One that cannot be read changes no verdict.
+fn registry(file: &RegistryFile, context: &Context<'_>) -> Result<Registry> {
+    match file.open() {
+        Err(error) if !error.is_not_found() => {
+            context
+                .progress
+                .note(&format!("{error}; fixes are sought among the projections that ship with embedport"));
+            Registry::bundled()
+        }
+        found => found,
+    }
 }

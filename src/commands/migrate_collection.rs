@@ -20,8 +20,7 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
         .hint("copy those records into a collection of their own and migrate that one"));
     }
     // The projection is judged before a store is opened.
-    let registry = args.registry.open()?;
-    let projection = registry.resolve(&args.projection)?;
+    let projection = args.registry.resolve(&args.projection)?;
     projection.projection.check_maps_records()?;
     if let Some(path) = &args.confidence {
         projection.projection.can_rate()?;

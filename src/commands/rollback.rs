@@ -12,7 +12,7 @@ use crate::output::Output;
 
 pub fn run(args: Rollback, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     let reverse = match &args.reverse_projection {
-        Some(name) => Some(args.registry.open()?.resolve(name)?),
+        Some(name) => Some(args.registry.resolve(name)?),
         None => None,
     };
     let since = match (args.since, &reverse) {

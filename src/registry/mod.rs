@@ -64,8 +64,11 @@ impl Registry {
     /// of its folder, [`Kind::Unsupported`] if a newer release wrote it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let own = parse(&files::read_at_most(&path, MOST_BYTES)?)
-            .map_err(|e| e.context(format!("registry `{}`", path.display())))?;
+        let own = parse(&files::read_at_most(&path, MOST_BYTES)?).map_err(|e| {
+            e.context(format!("registry `{}`", path.display())).hint(
+                "restore it from a copy, or move it away: the projections beside it can be named by their files",
+            )
+        })?;
         Ok(Registry { path, own, bundled: parse(bundled::REGISTRY)? })
     }
 
