@@ -86,7 +86,7 @@ pub struct Header {
     /// When it was fitted, RFC 3339, UTC.
     pub created: String,
     /// What is worth knowing about the fit, in words.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub notes: Vec<String>,
     /// How good the map of vectors alone is on the held-out pairs; without figures on a bridge and on what was composed.
     pub report: HeldOutReport,
