@@ -54,7 +54,7 @@ struct Candidate {
 pub(super) fn declared_space(collection: &Collection, declared: &Declared<'_>) -> Result<Space> {
     let Some(dimension) = collection.dimension.filter(|_| collection.count > 0) else {
         return Err(Error::new(Kind::Refused, format!("collection `{}` is empty", collection.name))
-            .hint("train on texts of your own with --texts FILE, or on the bundled passages"));
+            .hint("`embedport train --texts FILE` learns from texts of your own, without --texts from the bundled passages"));
     };
     let said = declared.model.map(|m| m.space().clone()).or_else(|| {
         let mut space = declared.space.clone()?;
@@ -135,7 +135,7 @@ pub(super) fn sample(
                 collection.count, collection.name
             ),
         )
-        .hint("give the texts, or texts like them, with --texts FILE; the source model has to be run then")
+        .hint("`embedport train --texts FILE` takes the texts, or texts like them; the source model has to be run then")
     };
     if collection.texts == 0 {
         return Err(without_texts());

@@ -68,7 +68,7 @@ fn from_collection(
     differ(&source, target.space())?;
     let mut sample = collection::sample(store, collection, options, target, context)?;
     clock.lap("reading texts and vectors");
-    enough(sample.ids.len(), "distinct texts with vectors", hint_for([target]))?;
+    enough(sample.ids.len(), "distinct texts with vectors", hint_for([target], MORE_RECORDS))?;
     let mut notes = std::mem::take(&mut sample.notes);
     fewer_note(sample.ids.len(), options.samples, &mut notes);
 
@@ -146,7 +146,7 @@ fn from_texts(
         }
     }
     let (ids, texts): (Vec<String>, Vec<String>) = reservoir.into_items().into_iter().unzip();
-    enough(ids.len(), "distinct texts", hint_for([side, target]))?;
+    enough(ids.len(), "distinct texts", hint_for([side, target], MORE_TEXTS))?;
     fewer_note(ids.len(), options.samples, &mut notes);
     let source = rows_of(side, &ids, &texts, Role::Records, SOURCE, context)?;
     clock.lap(SOURCE);
@@ -224,15 +224,19 @@ fn from_vectors(
 
 const MORE_ROWS: &str = "give more rows, of different texts; 1,000 or more are wanted";
 
-fn hint_for<'a, const N: usize>(sides: [&Side<'a>; N]) -> &'static str {
+const MORE_TEXTS: &str =
+    "give more texts with --texts FILE, or none to use the bundled passages; 1,000 or more are wanted";
+/// Whoever reads it need not have called `train`.
+const MORE_RECORDS: &str = "1,000 or more are wanted; `embedport train --texts FILE` learns from texts like them, and without \
+                            --texts from the bundled passages";
+
+fn hint_for<'a, const N: usize>(sides: [&Side<'a>; N], otherwise: &'static str) -> &'static str {
     match sides.iter().any(|side| matches!(side, Side::ById { .. })) {
         true => {
             "the ids of the vectors have to be those of the texts: lines {\"id\": ..., \"vector\": [...]} in a .jsonl \
                  file, or NAME.ids.txt beside NAME.npy"
         }
-        false => {
-            "give more texts with --texts FILE, or none to use the bundled passages; 1,000 or more are wanted"
-        }
+        false => otherwise,
     }
 }
 
