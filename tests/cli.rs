@@ -350,6 +350,32 @@ fn a_damaged_registry_is_in_the_way_only_where_it_is_needed() {
 }
 
 #[test]
+fn a_name_is_not_taken_from_a_projection_between_other_models() {
+    let folder = scratch();
+    train_mine(folder.path(), "60");
+    train_mine(folder.path(), "80");
+    let before = contents(folder.path());
+    let rows = Numbers(2).rows(60, 8);
+    write_npy(&folder.path().join("x.npy"), &rows);
+    write_npy(&folder.path().join("y.npy"), &another_space(&rows, 4, &mut Numbers(3)));
+    let pairs =
+        ["train", "--source-vectors", "x.npy", "--target-vectors", "y.npy", "--source-model", "lab/a"];
+    let train = |target: &str, more: &[&str]| {
+        embedport(folder.path(), &[&pairs[..], &["--target-model", target], more].concat())
+    };
+    train("lab/b", &["--name", "mine"]).fails(8, "to `embedport/static-256` already");
+    // Without an entry of that name the file itself tells.
+    let other = ["--name", "mine", "--registry", "other.json"];
+    train("lab/b", &other).fails(8, "to `embedport/static-256` already");
+    std::fs::write(folder.path().join("projections/weights.safetensors"), "of a model").unwrap();
+    train("lab/b", &["--name", "weights"]).fails(8, "is no projection");
+    for name in ["projections/weights.safetensors", "x.npy", "y.npy"] {
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    assert!(contents(folder.path()) == before);
+}
+
+#[test]
 fn a_model_is_named_alike_everywhere() {
     let folder = scratch();
     let run = |arguments: &[&str]| embedport(folder.path(), arguments);

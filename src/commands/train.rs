@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use embedport::context::Context;
 use embedport::embed::ModelSpec;
 use embedport::error::{Error, Kind, Result};
+use embedport::projection::Role;
 use embedport::projection::fit::FitOptions;
 use embedport::registry::Registry;
 use embedport::training::{self, Request, TextOrigin, TrainOptions};
@@ -30,7 +31,14 @@ pub(super) fn fitted(
 ) -> Result<ExitCode> {
     let mut registry = Registry::open_or_empty(&args.registry.registry)?;
     registry.check_folder(&args.output_dir)?;
-    let training = training::run(&request(args, options)?, context)?;
+    let request = request(args, options)?;
+    // Known before anything is fitted; the direction of a bridge is known behind that.
+    let replaced = args.name.as_deref().and_then(|name| registry.own(name));
+    if let (Some(entry), Role::Records) = (replaced, request.options.role) {
+        let source = request.source_model.as_ref().map(|spec| spec.name.as_str());
+        training::check_replaced(entry, Role::Records, source, &request.target_model.name)?;
+    }
+    let training = training::run(&request, context)?;
     let file = training::save(&training, &args.output_dir, Some(&mut registry))?;
     output.result(&Trained { training: &training, file: &file })?;
     Ok(ExitCode::SUCCESS)

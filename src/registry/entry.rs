@@ -52,7 +52,7 @@ pub struct Metrics {
 }
 
 impl Entry {
-    pub(super) fn new(header: &Header, file: String, sha256: String) -> Self {
+    pub(crate) fn new(header: &Header, file: String, sha256: String) -> Self {
         Entry {
             name: header.name.clone(),
             file,

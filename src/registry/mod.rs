@@ -100,6 +100,11 @@ impl Registry {
         self.own.iter().chain(self.bundled.iter().filter(hidden))
     }
 
+    /// The entry of this name that does not ship with the program.
+    pub fn own(&self, name: &str) -> Option<&Entry> {
+        self.own.iter().find(|entry| entry.name == name)
+    }
+
     /// The registry's file and those of its own projections.
     pub fn files(&self) -> Vec<PathBuf> {
         let own = self.own.iter().map(|entry| self.folder().join(&entry.file));

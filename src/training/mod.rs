@@ -32,7 +32,7 @@ use crate::texts::TextSet;
 
 pub use recheck::{Recheck, Variant};
 pub use request::{Request, TextOrigin, run};
-pub use save::{check_name, file_name, save, save_projection};
+pub use save::{check_name, check_replaced, file_name, save, save_projection};
 pub use words::DEFAULT_WORDS;
 
 /// Fewest pairs that are fitted to.

@@ -7,20 +7,22 @@ use sha2::{Digest, Sha256};
 use super::Training;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
-use crate::projection::{Pairs, Projection};
-use crate::registry::Registry;
-use crate::space::Space;
+use crate::projection::{Pairs, Projection, Role};
+use crate::registry::{Entry, Registry};
+use crate::space::{Space, same_model};
 
 /// Longest name of a projection that is taken.
 const LONGEST_NAME: usize = 128;
 /// Longest part of a name that a model gives.
 const LONGEST_PART: usize = 48;
 
+const ANOTHER_NAME: &str = "choose another name with --name; only one between the same models is replaced";
+
 /// Saves the projection into `folder` (made if it is missing) and adds it to `registry`, if one is given.
-/// Returns its file. A projection of the same name, made from the same pairs by the same method, is replaced.
+/// Returns its file. A projection of the same name between the same models is replaced.
 ///
 /// # Errors
-/// [`Kind::CannotWrite`](crate::error::Kind::CannotWrite), and
+/// [`Kind::CannotWrite`](crate::error::Kind::CannotWrite), [`Kind::Refused`] if the name is taken by another one, and
 /// [`Kind::Usage`](crate::error::Kind::Usage) if `folder` does not lie in the folder of the registry or below it.
 pub fn save(training: &Training, folder: &Path, registry: Option<&mut Registry>) -> Result<PathBuf> {
     save_projection(&training.projection, folder, registry)
@@ -35,13 +37,49 @@ pub fn save_projection(
     folder: &Path,
     registry: Option<&mut Registry>,
 ) -> Result<PathBuf> {
-    files::create_folder(folder)?;
     let file = folder.join(file_name(projection));
+    refuse_another(projection, &file, registry.as_deref())?;
+    files::create_folder(folder)?;
     projection.save(&file)?;
     if let Some(registry) = registry {
         registry.add(projection, &file)?;
     }
     Ok(file)
+}
+
+/// Fails if what lies under the name of `projection` is not one between the same models.
+fn refuse_another(projection: &Projection, file: &Path, registry: Option<&Registry>) -> Result<()> {
+    let new = &projection.header;
+    if let Some(entry) = registry.and_then(|registry| registry.own(&new.name)) {
+        return check_replaced(entry, new.role, Some(&new.source.model), &new.target.model);
+    }
+    if !file.exists() {
+        return Ok(());
+    }
+    let (found, sha256) = Projection::load(file).map_err(|cause| {
+        let found = format!("`{}` is there already and is no projection", file.display());
+        Error::new(Kind::Refused, found).because(cause).hint(ANOTHER_NAME)
+    })?;
+    let entry = Entry::new(&found.header, file.display().to_string(), sha256);
+    check_replaced(&entry, new.role, Some(&new.source.model), &new.target.model)
+}
+
+/// Whether `entry` may be replaced by a projection between these models, as far as they are known.
+///
+/// # Errors
+/// [`Kind::Refused`] if it is one between others.
+pub fn check_replaced(entry: &Entry, role: Role, source: Option<&str>, target: &str) -> Result<()> {
+    let same = entry.role == role
+        && source.is_none_or(|source| same_model(source, &entry.source.model))
+        && same_model(target, &entry.target.model);
+    if same {
+        return Ok(());
+    }
+    let kind = if entry.role.is_records() { "projection" } else { "bridge" };
+    let (from, to) = (&entry.source.model, &entry.target.model);
+    let found =
+        format!("`{}` is a {kind} from `{from}` to `{to}` already, and would be replaced", entry.name);
+    Err(Error::new(Kind::Refused, found).hint(ANOTHER_NAME))
 }
 
 /// Name of the file of a projection.
