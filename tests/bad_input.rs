@@ -102,6 +102,52 @@ fn not_a_chroma_folder() {
     s.command_fails(&["inspect", "--store", "other"], 10, "is not a store that embedport knows");
 }
 
+/// What may not be read is neither damaged, nor missing, nor another thing; and nothing of it is to be deleted.
+#[cfg(unix)]
+#[test]
+fn what_may_not_be_read_is_said_to_be_that() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let s = Scratch::new();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(s.path(), 0o755);
+    let store = s.path().join("s.db");
+    rusqlite::Connection::open(&store).unwrap().execute_batch("create table t (v blob)").unwrap();
+    // Root may read everything: the program is run as somebody else, from where everybody may.
+    let root = s.path().metadata().unwrap().uid() == 0;
+    let own = s.path().join("embedport");
+    fs::copy(env!("CARGO_BIN_EXE_embedport"), &own).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&own);
+        if root {
+            command.uid(65_534);
+        }
+        outcome(command.current_dir(s.path()).env("HF_HUB_OFFLINE", "1").args(arguments).stdin(Stdio::null()))
+    };
+    let denied = |arguments: &[&str]| {
+        let seen = run(arguments).fails(9, "Permission denied");
+        assert!(!seen.stderr.contains("delete") && !seen.stdout.contains("delete"), "{seen:?}");
+    };
+    let collection = ["--store", "db", "--collection", "tldr"];
+    let segment = s.segment();
+    let names = ["index_metadata.pickle", "header.bin", "data_level0.bin", "link_lists.bin"];
+    let files = names.map(|name| segment.join(name));
+    for path in files.iter().chain([&segment]) {
+        let before = path.metadata().unwrap().permissions().mode();
+        mode(path, 0);
+        denied(&["inspect", "--store", "db", "--deep"]);
+        denied(&[&["migrate-collection", "-n", "--projection", PROJECTION][..], &collection].concat());
+        denied(&[&["identify"][..], &collection].concat());
+        mode(path, before);
+    }
+    run(&["inspect", "--store", "db", "--deep"]).succeeds();
+    for (path, names) in [(&s.db(), ["db", "chroma:db"]), (&store, ["s.db", "sqlite:s.db"])] {
+        mode(path, 0);
+        names.iter().for_each(|name| denied(&["inspect", "--store", name]));
+        mode(path, 0o755);
+    }
+}
+
 #[test]
 fn the_database_is_found_by_its_bare_name() {
     let s = Scratch::new();

@@ -1,6 +1,7 @@
 //! Where a store lies, as one line of text: `PATH`, `SCHEME:PATH` or `SCHEME:PATH?setting=value&setting=value`.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
@@ -53,7 +54,7 @@ pub fn with_settings(location: &str, settings: &[(&str, &str)]) -> Result<String
         return Ok(location.to_owned());
     }
     let parsed = Location::parse(location)?;
-    let path = std::path::Path::new(parsed.path.as_ref());
+    let path = Path::new(parsed.path.as_ref());
     let Some(scheme) = parsed.scheme.or_else(|| SCHEMES.iter().find(|s| (s.recognises)(path))) else {
         return Ok(location.to_owned());
     };
@@ -64,6 +65,24 @@ pub fn with_settings(location: &str, settings: &[(&str, &str)]) -> Result<String
     }
     let path = utf8_percent_encode(&parsed.path, IN_PATHS);
     Ok(format!("{}:{path}?{}", scheme.name, all.to_text()))
+}
+
+/// What may not be read cannot be recognised, and is no other thing for that.
+pub(super) fn may_be_read(path: &Path) -> Result<()> {
+    let look = || {
+        let found = path.metadata()?;
+        match (found.is_dir(), found.is_file()) {
+            (true, _) => path.join(".").metadata().map(drop),
+            (_, true) => std::fs::File::open(path).map(drop),
+            // Opening a pipe would wait for a writer.
+            _ => Ok(()),
+        }
+    };
+    match look() {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(Error::io("read", path, e)),
+        // That nothing is there is for others to say, in words of their own.
+        _ => Ok(()),
+    }
 }
 
 /// How a store is to be read, in the store's own words.

@@ -280,11 +280,12 @@ pub const SCHEMES: &[Scheme] = &[
 /// how it is to be read.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if nothing is there, [`Kind::Unsupported`] if it is no store that embedport knows,
+/// [`Kind::NotFound`] if nothing is there, [`Kind::CannotWrite`] if it may not be read, [`Kind::Unsupported`] if it is no store that embedport knows,
 /// [`Kind::Usage`] for settings that the store does not have.
 pub fn open(location: &str) -> Result<Box<dyn VectorStore>> {
     let Location { scheme, path, settings } = Location::parse(location)?;
     let path = Path::new(path.as_ref());
+    location::may_be_read(path)?;
     if let Some(scheme) = scheme {
         return (scheme.open)(path, &settings);
     }

@@ -67,7 +67,7 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub fn gather(connection: &'a Connection, store: &Path, entry: Entry) -> Result<Facts<'a>> {
-        let files = Files::gather(&store.join(&entry.vector));
+        let files = Files::gather(&store.join(&entry.vector))?;
         let indexed = files.as_ref().map(Files::indexed).unwrap_or_default();
         let from = match &files {
             // Until 0.5.5 the index itself says how far it has read.
@@ -146,10 +146,17 @@ impl<'a> Facts<'a> {
 
 impl Files {
     /// `None` if no index was persisted.
-    fn gather(folder: &Path) -> Option<Files> {
-        let bytes = std::fs::read(folder.join(METADATA)).ok()?;
+    ///
+    /// # Errors
+    /// If a file may not be read: that says nothing of what is in it.
+    fn gather(folder: &Path) -> Result<Option<Files>> {
+        let metadata = folder.join(METADATA);
+        let bytes = match readable(std::fs::read(&metadata).map_err(|e| Error::io("read", &metadata, e)))? {
+            Ok(bytes) => bytes,
+            Err(_) => return Ok(None),
+        };
         let size = |name: &str| std::fs::metadata(folder.join(name)).ok().map(|m| m.len());
-        let header = read_header(folder);
+        let header = readable(read_header(folder))?;
         let level0_bytes = size(LEVEL0);
         let backed = header.as_ref().map_or(0, |header| {
             header.count.min(level0_bytes.unwrap_or(0).checked_div(header.element_bytes()).unwrap_or(0))
@@ -159,18 +166,18 @@ impl Files {
         let pickle = pickle::read(&bytes, bound);
         // As Chroma 1.x does: no labels, no index.
         if pickle.as_ref().is_ok_and(|pickle| pickle.labels.is_empty()) {
-            return None;
+            return Ok(None);
         }
         let elements = match &header {
-            Ok(header) => read_elements(&folder.join(LEVEL0), header, backed).unwrap_or_default(),
+            Ok(header) => readable(read_elements(&folder.join(LEVEL0), header, backed))?.unwrap_or_default(),
             Err(_) => Vec::new(),
         };
         let links = match &header {
-            Ok(header) => check_links(folder, header),
+            Ok(header) => readable(check_links(folder, header))?,
             Err(_) => Ok(()),
         };
         let lengths_bytes = size(LENGTHS);
-        Some(Files {
+        Ok(Some(Files {
             folder: folder.to_owned(),
             header,
             pickle,
@@ -178,7 +185,7 @@ impl Files {
             level0_bytes,
             lengths_bytes,
             links,
-        })
+        }))
     }
 
     fn indexed(&self) -> HashMap<String, Element> {
@@ -186,6 +193,14 @@ impl Files {
         let live: HashMap<u64, Element> =
             self.elements.iter().filter(|e| !e.deleted).map(|e| (e.label, *e)).collect();
         pickle.labels.iter().filter_map(|(id, label)| Some((id.clone(), *live.get(label)?))).collect()
+    }
+}
+
+/// Tells a file that may not be read from one that is wrong.
+fn readable<T>(found: Result<T>) -> Result<Result<T>> {
+    match found {
+        Err(error) if error.kind() == Kind::CannotWrite => Err(error),
+        found => Ok(found),
     }
 }
 

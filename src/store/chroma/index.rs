@@ -44,11 +44,17 @@ impl Index {
     /// Opens the index in `folder`; `None` if none was persisted yet (no pickle, or an empty one).
     ///
     /// # Errors
-    /// [`Kind::Damaged`] if files are missing, too short or contradict each other.
+    /// [`Kind::Damaged`] if files are missing, too short or contradict each other; [`Kind::CannotWrite`] if they may not
+    /// be read.
     pub fn open(folder: &Path, metric: Metric, dimension: Option<usize>) -> Result<Option<Index>> {
         let metadata = folder.join(METADATA);
-        if !metadata.exists() {
-            return Ok(None);
+        match metadata.try_exists() {
+            Ok(true) => {}
+            // What may not be looked at may well be there.
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(Error::io("read", &metadata, e));
+            }
+            _ => return Ok(None),
         }
         let header = read_header(folder)?;
         let level0 = open(&folder.join(LEVEL0))?;
