@@ -128,19 +128,24 @@ pub fn blind_spot(path: &Path) -> Option<String> {
     #[cfg(target_os = "linux")]
     {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let path = path.canonicalize().ok()?;
-        let kind = file_system(&mounts, path.to_str()?)?;
-        let what = shared_kind(&kind)?;
-        Some(format!(
-            "the store lies on {what} ({kind}): programs on other hosts or in other containers that use it are not seen; \
-             make sure that none does"
-        ))
+        said_of(&mounts, path.canonicalize().ok()?.to_str()?)
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = path;
         None
     }
+}
+
+/// As [`blind_spot`], by the lines of `mountinfo`.
+#[cfg(target_os = "linux")]
+fn said_of(mounts: &str, path: &str) -> Option<String> {
+    let kind = file_system(mounts, path)?;
+    let what = shared_kind(&kind)?;
+    Some(format!(
+        "the store lies on {what} ({kind}): programs on other hosts or in other containers that use it are not seen; \
+         make sure that none does"
+    ))
 }
 
 #[cfg(target_os = "linux")]
@@ -246,10 +251,21 @@ mod tests {
     }
 
     #[test]
-    fn a_local_folder_has_no_blind_spot() {
-        // Memory file systems are local wherever they are.
-        if Path::new("/dev/shm").is_dir() {
-            assert_eq!(blind_spot(Path::new("/dev/shm")), None);
+    fn a_local_folder_has_no_blind_spot_and_a_shared_one_is_named() {
+        let mounts = "22 1 0:30 / / rw - overlay overlay rw\n\
+                      23 22 8:1 / /data rw - ext4 /dev/sda1 rw\n\
+                      24 22 0:42 / /dev/shm rw - tmpfs tmpfs rw\n\
+                      30 22 0:40 / /srv rw - nfs4 host:/export rw\n\
+                      31 22 0:41 / /home/a rw - fuse.sshfs host: rw\n";
+        for local in ["/data/db", "/dev/shm/db"] {
+            assert_eq!(said_of(mounts, local), None, "{local}");
+        }
+        for (path, what) in [
+            ("/srv/db", "a network file system (nfs4)"),
+            ("/home/a/db", "(FUSE), often a network one (fuse.sshfs)"),
+            ("/opt/db", "the file system of a container (overlay)"),
+        ] {
+            assert!(said_of(mounts, path).is_some_and(|said| said.contains(what)), "{path}");
         }
         assert_eq!(blind_spot(Path::new("/no/such/folder")), None);
     }
