@@ -1,5 +1,6 @@
 //! Does what a store holds still fit what a program expects? Made for the start-up of programs that
-//! embed this library: reads names, dimensions and stamps, never a vector and never weights.
+//! embed this library: reads names, dimensions and stamps, never weights. Of a Chroma folder no vector is read. A SQLite file
+//! does not say what its columns hold: some values of each are looked at, and rows are counted.
 
 mod identified;
 

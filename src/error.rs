@@ -24,7 +24,8 @@ pub enum Kind {
     Damaged,
     /// Something else uses the store.
     Locked,
-    /// A check of the written result failed; the store is as it was.
+    /// A check of vectors failed: a migration leaves the collection as it was, a rollback leaves what it restored, `verify`
+    /// changes nothing.
     Verification,
     /// The request is understood and was not carried out: a decision or a condition is missing.
     Refused,

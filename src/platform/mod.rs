@@ -1,6 +1,6 @@
 //! What differs between operating systems: durable files, free space, locks, processes that hold files.
 //!
-//! Every `cfg` on an operating system is in this folder.
+//! Every `cfg` on an operating system is in this folder, but for a wish for large pages in `hnsw::pages`, which may not use it.
 
 #[doc(hidden)]
 pub mod bytes;

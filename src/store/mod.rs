@@ -155,7 +155,8 @@ pub trait Records {
 
 /// An open store.
 pub trait VectorStore {
-    /// What is there, without reading a vector.
+    /// What is there, without reading vectors; but where the store does not say which columns hold some, as many values of
+    /// each are looked at as tell it, and rows are counted one by one.
     fn describe(&self) -> Result<StoreDescription>;
 
     /// One collection by its id, as [`VectorStore::describe`] has it. `texts`: how many records have a text, if that is
@@ -219,7 +220,9 @@ pub trait VectorStore {
     /// (such as the embedding function's configuration).
     fn side_effects(&self, collection: &Collection, target: &Space, backup: BackupChoice) -> Vec<String>;
 
-    /// Locks the store against every other opener and begins a rewrite of `collection`.
+    /// Locks the store and begins a rewrite of `collection`. No other writer gets in until it is committed or dropped, and no
+    /// reader can mix the vectors of before with those of after: it waits, is refused, or (a SQLite file with a write-ahead log)
+    /// goes on with what was before.
     ///
     /// # Errors
     /// [`Kind::Locked`] if another process holds it; [`Kind::Unsupported`]; [`Kind::CannotWrite`].
@@ -280,8 +283,8 @@ pub const SCHEMES: &[Scheme] = &[
 /// how it is to be read.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if nothing is there, [`Kind::CannotWrite`] if it may not be read, [`Kind::Unsupported`] if it is no store that embedport knows,
-/// [`Kind::Usage`] for settings that the store does not have.
+/// [`Kind::NotFound`] if nothing is there, [`Kind::CannotWrite`] if it may not be read, [`Kind::Unsupported`] if it is no
+/// store that embedport knows, [`Kind::Usage`] for settings that the store does not have.
 pub fn open(location: &str) -> Result<Box<dyn VectorStore>> {
     let Location { scheme, path, settings } = Location::parse(location)?;
     let path = Path::new(path.as_ref());
