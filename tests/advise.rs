@@ -136,7 +136,7 @@ fn what_is_in_use_is_not_written_over() {
         run(&[&sqlite[..], &more].concat()).fails(2, &format!("`{output}` "));
     }
     let apply = ["apply", "--projection", "projections/mine.safetensors", "--input", "x.npy", "--output"];
-    for output in ["registry.json", "projections/mine.safetensors"] {
+    for output in ["registry.json", "projections/mine.safetensors", "s.db", "db"] {
         run(&[&apply[..], &[output]].concat()).fails(2, "which would be lost");
         run(&[&apply[..], &["y.npy", "--confidence", output]].concat()).fails(2, "which would be lost");
     }

@@ -25,6 +25,7 @@ use embedport::embed::{self, DeviceChoice, Embedder, HubConfig, Local, ModelSpec
 use embedport::error::{Error, Kind, Result};
 use embedport::platform::outputs;
 use embedport::space::{Space, same_model};
+use embedport::store::SCHEMES;
 
 use crate::cli::{Cli, Command, RegistryFile};
 use crate::output::Output;
@@ -133,13 +134,17 @@ fn target_model(
     }
 }
 
-/// Refuses an output that would take the place of the projection, of the registry, or of what else is `in_use`.
+/// Refuses an output that would take the place of a store, of the projection, of the registry, or of what else is `in_use`.
 fn check_output(
     output: &Path,
     projection: &str,
     registry: &RegistryFile,
     in_use: &[(&str, &Path)],
 ) -> Result<()> {
+    if SCHEMES.iter().any(|scheme| (scheme.recognises)(output)) {
+        let found = format!("`{}` is a store, which would be lost", output.display());
+        return Err(Error::new(Kind::Usage, found).hint("name a file that is not in use"));
+    }
     let registered = registry.files();
     let mut in_use = in_use.to_vec();
     in_use.extend(registered.iter().map(|path| ("the registry or one of its projections", path.as_path())));
