@@ -119,6 +119,7 @@ pub fn detect(
             unfinished.push(journal);
         }
     }
+    let is_running = !unfinished.is_empty() && migration::recovery::is_running(store);
     let chosen: Vec<&Collection> = match collection {
         Some((name, namespace)) => vec![find_collection(&description, name, namespace)?],
         None => description.collections.iter().collect(),
@@ -128,13 +129,11 @@ pub fn detect(
         .map(|c| {
             let open = unfinished.iter().find(|j| j.plan.collection_id == c.id);
             let (status, reason) = match open {
-                Some(journal) => (
-                    Status::Unfinished,
-                    format!(
-                        "migration {} did not finish; the vectors are those of before",
-                        journal.migration
-                    ),
-                ),
+                Some(journal) => {
+                    let how = if is_running { "is under way" } else { "did not finish" };
+                    let id = &journal.migration;
+                    (Status::Unfinished, format!("migration {id} {how}; the vectors are those of before"))
+                }
                 None => judge(c, expectation),
             };
             Detected {

@@ -16,6 +16,11 @@ pub fn of(store: &dyn VectorStore, journal: &Journal) -> Result<Recovery> {
     Ok(journal::recovery(journal.state(), journal.taking_back.is_some(), is_current))
 }
 
+/// Whether an embedport is at work on the store now.
+pub fn is_running(store: &dyn VectorStore) -> bool {
+    lock::is_held(&store.state_folder().join("lock"))
+}
+
 /// As [`run`], for a caller that does not hold the lock. Does nothing where embedport never was.
 ///
 /// # Errors

@@ -51,6 +51,18 @@ pub fn acquire(path: &Path, purpose: &str) -> Result<Lock> {
     Ok(Lock { file })
 }
 
+/// Whether a process holds the lock `path` now. One that takes it in the same instant may be refused.
+pub fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    match file.try_lock_shared() {
+        Ok(()) => {
+            let _ = file.unlock();
+            false
+        }
+        Err(held) => matches!(held, TryLockError::WouldBlock),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +75,9 @@ mod tests {
         let second = acquire(&path, "rollback").expect_err("held");
         assert!(second.is_locked());
         assert!(second.message().contains("rewrite of docs"), "{}", second.message());
+        assert!(is_held(&path));
         drop(first);
+        assert!(!is_held(&path) && !is_held(&path.with_extension("none")));
         acquire(&path, "rollback").expect("free again");
     }
 }
