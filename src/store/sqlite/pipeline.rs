@@ -1,7 +1,8 @@
 //! One thread reads and writes the file, all of them work on what was read.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, Receiver};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 
 use crate::error::{Error, Kind, Result};
@@ -37,16 +38,17 @@ pub(super) fn run<E: Ends>(ends: &mut E, work: &(dyn Fn(E::In) -> Result<E::Out>
                         let (number, done) = (given, done.clone());
                         given += 1;
                         scope.spawn(move |_| {
+                            // A panic has to reach who waits for the piece.
+                            let result = catch_unwind(AssertUnwindSafe(|| work(piece)));
                             // Nobody waits for it if another piece failed.
-                            let _ = done.send((number, work(piece)));
+                            let _ = done.send((number, result.unwrap_or_else(|_| Err(lost()))));
                         });
                     }
                 }
                 continue;
             }
             while !early.contains_key(&taken) {
-                let gone = |_| Error::new(Kind::Internal, "a piece of work was lost");
-                let (number, result) = results.recv().map_err(gone)?;
+                let (number, result) = wait(&results)?;
                 early.insert(number, result);
             }
             if let Some(result) = early.remove(&taken) {
@@ -56,6 +58,22 @@ pub(super) fn run<E: Ends>(ends: &mut E, work: &(dyn Fn(E::In) -> Result<E::Out>
         }
         Ok(())
     })
+}
+
+/// The next result. A thread of the pool works meanwhile: it may be the only one.
+fn wait<T>(results: &Receiver<T>) -> Result<T> {
+    loop {
+        match results.try_recv() {
+            Ok(result) => return Ok(result),
+            Err(TryRecvError::Empty) if rayon::yield_now() == Some(rayon::Yield::Executed) => {}
+            // Others have all that is under way.
+            Err(_) => return results.recv().map_err(|_| lost()),
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::new(Kind::Internal, "a piece of work was lost")
 }
 
 /// Lets a thread of its own read ahead of `run`, which takes the pieces. `read` gives each of them away, and ends when it is
@@ -116,5 +134,32 @@ mod tests {
         });
         assert_eq!(failed.unwrap_err().message(), "thirty");
         assert_eq!(ends.taken, (1..30).collect::<Vec<_>>());
+    }
+
+    /// What `call` returns, if it does so in time.
+    fn in_time<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        thread::spawn(move || done.send(call()));
+        result.recv_timeout(std::time::Duration::from_secs(20)).expect("it ends")
+    }
+
+    #[test]
+    fn a_panic_ends_everything_too() {
+        let failed = in_time(|| {
+            let mut ends = Numbers { next: 0, taken: Vec::new() };
+            run(&mut ends, &|n| if n == 30 { panic!("thirty") } else { Ok(n) }).map(|()| ends.taken.len())
+        });
+        assert_eq!(failed.unwrap_err().kind(), Kind::Internal);
+    }
+
+    #[test]
+    fn the_only_thread_of_a_pool_does_the_work_itself() {
+        let taken = in_time(|| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            let mut ends = Numbers { next: 0, taken: Vec::new() };
+            pool.install(|| run(&mut ends, &Ok)).unwrap();
+            ends.taken
+        });
+        assert_eq!(taken.len(), 100);
     }
 }
