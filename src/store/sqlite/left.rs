@@ -1,6 +1,7 @@
 //! What a file is left as: how is told that nobody wrote to it since.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -60,10 +61,32 @@ pub(super) fn is_as_left(file: &File, folder: &Path) -> Result<bool> {
 pub(super) fn is_quiet(database: &Path) -> bool {
     ["-journal", "-wal"].iter().all(|suffix| {
         let mut head = [0; 8];
-        match File::open(sql::beside(database, suffix)) {
-            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
-            // One that was given up is empty, or begins with zeros.
-            Ok(file) => files::read_exact_at(&file, &mut head, 0).is_err() || head == [0; 8],
+        let file = File::open(sql::beside(database, suffix));
+        match file.and_then(|file| files::read_exact_at(&file, &mut head, 0)) {
+            // One that was given up is empty, or begins with zeros. What cannot be read may be one that counts.
+            Ok(()) => head == [0; 8],
+            Err(e) => matches!(e.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_journal_that_was_given_up_is_quiet() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        assert!(is_quiet(&database));
+        let journal = sql::beside(&database, "-journal");
+        for (bytes, quiet) in [(&b""[..], true), (&[0; 512], true), (&[0xd9; 512], false)] {
+            std::fs::write(&journal, bytes).unwrap();
+            assert_eq!(is_quiet(&database), quiet, "{bytes:?}");
+        }
+        // A folder can be opened and not be read.
+        std::fs::remove_file(&journal).unwrap();
+        std::fs::create_dir(&journal).unwrap();
+        assert!(!is_quiet(&database));
+    }
 }
