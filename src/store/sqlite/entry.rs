@@ -3,6 +3,7 @@
 use crate::store::sql::rows_file::quoted;
 use crate::store::{Metric, Settings};
 
+use super::condition::enclosed;
 use super::encoding::Encoding;
 
 /// A column with vectors, and all that is needed to read and rewrite it.
@@ -66,7 +67,7 @@ impl Entry {
     pub fn belongs(&self) -> String {
         let mut belongs = format!("{} IS NOT NULL", quoted(&self.vector));
         if let Some(condition) = &self.condition {
-            belongs.push_str(&format!(" AND ({condition})"));
+            belongs.push_str(&format!(" AND {}", enclosed(condition)));
         }
         if let Some(dimension) = self.dimension.filter(|_| self.grouped) {
             belongs.push_str(&format!(" AND {}", self.has_dimension(dimension)));

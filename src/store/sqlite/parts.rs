@@ -6,6 +6,7 @@ use std::thread;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use super::condition::enclosed;
 use super::entry::Entry;
 use super::holder::Cursor;
 use crate::error::Result;
@@ -65,7 +66,7 @@ pub(super) fn of(connection: &Connection, entry: &Entry) -> Result<Vec<Part>> {
     let starts = std::iter::once(None).chain(bounds.clone().map(Some));
     let ends = bounds.map(Some).chain([None]);
     let part = |(behind, end): (Option<i64>, Option<i64>)| {
-        let own = entry.condition.as_ref().map(|condition| format!("({condition})"));
+        let own = entry.condition.as_deref().map(enclosed);
         let all: Vec<String> = own.into_iter().chain(end.map(|end| format!("{key} <= {end}"))).collect();
         let condition = (!all.is_empty()).then(|| all.join(" AND "));
         Part { entry: Entry { condition, ..entry.clone() }, behind }
