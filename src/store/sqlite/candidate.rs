@@ -190,7 +190,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// The column with the texts: by its name, or the only one that is declared to hold text.
+    /// The column with the texts, by its name.
     fn text(&self) -> Option<String> {
         let free = |c: &&columns::Column| c.key == 0 && c.name != self.name;
         let columns: Vec<&columns::Column> = self.table.columns.iter().filter(free).collect();

@@ -15,7 +15,8 @@ use crate::store::rewriting::expect_shape;
 use crate::store::sqlite::entry::Entry;
 use crate::store::sqlite::holder::Send;
 use crate::store::sqlite::pipeline::{self, Ends};
-use crate::store::sqlite::sink::{Contents, HASH, Sink, hash_values};
+use crate::store::sqlite::put::encoded;
+use crate::store::sqlite::sink::{Contents, HASH, Sink};
 
 /// One chunk on its way.
 struct Piece {
@@ -178,20 +179,19 @@ fn work(
         let slot =
             |(slot, _): &(usize, i64)| blob.get(slot * source..(slot + 1) * source).unwrap_or_default();
         let vectors = holder.decode(declaration, &ids, chunk.rows.iter().map(slot))?;
-        let new = send(&Batch { ids, vectors, texts: Vec::new() })?;
+        let batch = Batch { ids, vectors, texts: Vec::new() };
+        let new = send(&batch)?;
         expect_shape(&new, keys.len(), dimension)?;
-        for ((slot, _), vector) in chunk.rows.iter().zip(new.outer_iter()) {
-            let vector = vector.to_slice().unwrap_or_default();
-            let Value::Blob(bytes) = holder.element.encoding().encode(vector).0 else {
+        for (((slot, _), vector), id) in chunk.rows.iter().zip(new.outer_iter()).zip(&batch.ids) {
+            let (value, _, hash) = encoded(holder.element.encoding(), vector, id)?;
+            let Value::Blob(bytes) = value else {
                 return Err(Error::new(Kind::Internal, "a vector of a vec0 table is no blob"));
             };
-            if !crate::simd::all_finite(vector) || bytes.len() != target {
-                return Err(Error::new(
-                    Kind::Damaged,
-                    "a new vector has a component that is not a finite number",
-                ));
+            if bytes.len() != target {
+                let found = format!("a vector of a vec0 table has {} bytes, wanted {target}", bytes.len());
+                return Err(Error::new(Kind::Internal, found));
             }
-            hashes.push(hash_values(std::iter::once(ValueRef::Blob(&bytes))));
+            hashes.push(hash);
             if let Some(place) = made.get_mut(slot * target..(slot + 1) * target) {
                 place.copy_from_slice(&bytes);
             }
