@@ -74,3 +74,15 @@ fn headers_of_numpy_may_have_other_lengths_than_todays() {
     ));
     there_and_back(folder.path(), "t", "");
 }
+
+#[test]
+fn room_is_asked_for_by_what_a_component_takes() {
+    let folder = made(&format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB);
+         {ROWS} SELECT i, unhex(printf('9a9999999999b93f333333333333%02x3f9a9999999999c9bf', 208 + i % 8)) FROM n"
+    ));
+    let store = open(folder.path(), "?table=t&encoding=f64");
+    let docs = support::collection(store.as_ref(), "t");
+    assert_eq!(docs.dimension, Some(3));
+    assert!(store.rewrite_bytes(&docs, 1003) - store.rewrite_bytes(&docs, 3) == 300 * 1000 * 8);
+}

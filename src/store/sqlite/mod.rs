@@ -181,7 +181,9 @@ impl VectorStore for SqliteStore {
     fn rewrite_bytes(&self, collection: &Collection, dimension: usize) -> u64 {
         // The saved rows and SQLite's journal take about as much as the file each, what each record was left as 80
         // bytes; the new vectors come on top of the old ones' pages where they are longer.
-        let grown = (4 * dimension as u64 * collection.count).saturating_sub(collection.bytes);
+        let components = collection.dimension.unwrap_or(dimension).max(1) as u64;
+        let new = collection.bytes.saturating_mul(dimension as u64) / components;
+        let grown = new.saturating_sub(collection.bytes);
         self.bytes().saturating_mul(2).saturating_add(grown).saturating_add(collection.count * 80 + (1 << 20))
     }
 
