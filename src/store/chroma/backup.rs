@@ -52,7 +52,7 @@ pub(super) fn write(
     kept.extend(hashed?);
     let mut open = Vec::new();
     if full {
-        let (copies, files) = whole::copy(&store.join(super::DATABASE), store, &folder)?;
+        let (copies, files) = whole::copy(&store.join(super::DATABASE), store, &folder, &|| Ok(()))?;
         kept.extend(copies);
         open = files;
     }

@@ -8,13 +8,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 
 use rusqlite::Connection;
 
 use super::access;
+use super::blocks::{self, Hashing};
 use super::details::Details;
 use super::left::{self, Left, is_as_left, is_quiet};
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform::lease::Lease;
 use crate::platform::syncing::Syncing;
@@ -80,21 +81,10 @@ pub(super) struct Exchange {
     connection: Option<Connection>,
     fire_triggers: bool,
     kept: PathBuf,
-    hash: Hashing,
+    hash: Option<Hashing>,
     syncing: Option<Syncing>,
     /// The file of before.
     was: Left,
-}
-
-/// A hash on its way. Its thread ends before this does: it has the file open.
-struct Hashing(Option<JoinHandle<std::io::Result<(u64, String)>>>);
-
-impl Drop for Hashing {
-    fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
-            let _ = thread.join();
-        }
-    }
 }
 
 impl Exchange {
@@ -118,8 +108,7 @@ impl Exchange {
         open.extend([source.clone(), hashed.clone()]);
         let was = Left::of(&source).map_err(wrap)?;
         // Beside all that follows.
-        let hash = Builder::new().spawn(move || files::hash_of(hashed.as_ref())).map_err(wrap)?;
-        let hash = Hashing(Some(hash));
+        let hash = Some(Hashing::begin(hashed).map_err(wrap)?);
         let copy = folder.join(COPY);
         fault::reach("copy").map_err(|e| Error::io("write", &copy, e))?;
         let made = identity::private(&copy).map_err(|e| Error::io("write", &copy, e))?;
@@ -148,10 +137,11 @@ impl Exchange {
     }
 
     /// The connection to the copy, which holds at least what the file held before.
-    pub fn whole(&mut self) -> Result<&Connection> {
+    pub fn whole(&mut self, context: &Context<'_>) -> Result<&Connection> {
         if self.connection.is_none() {
-            let (source, mut made) = self.files();
-            std::io::copy(&mut &*source, &mut made).map_err(|e| Error::io("write", &self.copy, e))?;
+            let (source, made) = self.files();
+            let bytes = source.metadata().map_err(|e| Error::io("read", &self.database, e))?.len();
+            blocks::copy(source, made, 0..bytes, context)?;
             self.open()?;
         }
         self.connection()
@@ -185,12 +175,11 @@ impl Exchange {
     }
 
     /// The file of before, for the list of what is kept.
-    pub fn backup(&mut self, base: &Path) -> Result<BackupFile> {
-        let Some(hash) = self.hash.0.take() else {
+    pub fn backup(&mut self, base: &Path, context: &Context<'_>) -> Result<BackupFile> {
+        let Some(hash) = self.hash.take() else {
             return Err(Error::new(Kind::Internal, "a file was to be hashed twice"));
         };
-        let hashed = hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (bytes, xxh3) = hashed.map_err(|e| Error::io("read", &self.kept, e))?;
+        let (bytes, xxh3) = hash.finish(context)?.map_err(|e| Error::io("read", &self.kept, e))?;
         Ok(BackupFile { path: relative(base, &self.kept), bytes, xxh3 })
     }
 

@@ -32,10 +32,10 @@ pub(super) enum Sides<'a> {
 
 impl Sides<'_> {
     /// Where records are written; it holds everything that is not rewritten yet.
-    pub fn target(&mut self) -> Result<&Connection> {
+    pub fn target(&mut self, context: &Context<'_>) -> Result<&Connection> {
         match self {
             Sides::Same(connection) => Ok(connection),
-            Sides::Copy { exchange, .. } => exchange.whole(),
+            Sides::Copy { exchange, .. } => exchange.whole(context),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod back;
+mod blocks;
 mod candidate;
 mod columns;
 mod condition;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 use rusqlite::Connection;
-use rusqlite::backup::Backup as Copying;
+use rusqlite::backup::{Backup as Copying, StepResult};
 
 use super::access::is_wal;
 use super::back::{self, ROWS, WRITTEN};
@@ -134,9 +134,9 @@ impl SqliteRewrite {
     }
 
     /// A whole copy of the database, as it is before anything was changed.
-    fn copy_whole(&mut self, folder: &Path) -> Result<Vec<BackupFile>> {
+    fn copy_whole(&mut self, folder: &Path, context: &Context<'_>) -> Result<Vec<BackupFile>> {
         if !is_wal(&self.connection)? {
-            let (copies, open) = whole::copy(&self.database, &self.base, folder)?;
+            let (copies, open) = whole::copy(&self.database, &self.base, folder, &|| context.check())?;
             self.open.extend(open.into_iter().map(Arc::new));
             return Ok(copies);
         }
@@ -145,9 +145,11 @@ impl SqliteRewrite {
         let doing = "copy the whole database";
         let source = sql::open(&self.database, true)?;
         let mut copy = Connection::open(&path).doing(doing)?;
-        Copying::new(&source, &mut copy)
-            .and_then(|copying| copying.run_to_completion(1 << 14, std::time::Duration::ZERO, None))
-            .doing(doing)?;
+        let copying = Copying::new(&source, &mut copy).doing(doing)?;
+        while copying.step(1 << 12).doing(doing)? != StepResult::Done {
+            context.check()?;
+        }
+        drop(copying);
         copy.close().map_err(|(_, e)| e).doing(doing)?;
         let name = relative(&self.base, &path);
         File::open(&path).and_then(|file| file.sync_all()).map_err(|e| Error::io("write", &path, e))?;
@@ -205,7 +207,7 @@ impl Rewrite for SqliteRewrite {
         }
         let rows = (!self.details.exchanged).then(|| folder.join(ROWS));
         let mut kept = match self.target.backup {
-            BackupChoice::Full if rows.is_some() => self.copy_whole(&folder)?,
+            BackupChoice::Full if rows.is_some() => self.copy_whole(&folder, context)?,
             _ => Vec::new(),
         };
         let content = self.save_and_write(&folder, rows.as_deref(), pass, look, context)?;
@@ -220,7 +222,7 @@ impl Rewrite for SqliteRewrite {
             kept.push(BackupFile::of(&path, relative(&self.base, &path))?);
         }
         if let Some(exchange) = &mut self.exchange {
-            kept.push(exchange.backup(&self.base)?);
+            kept.push(exchange.backup(&self.base, context)?);
         }
         let backup = Backup {
             scheme: super::SCHEME.into(),

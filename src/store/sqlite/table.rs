@@ -102,7 +102,7 @@ impl Holder for Table {
                 pipeline::run(&mut Rewriting { entry, put, sink, context, from }, &work)?;
             }
             Sides::Copy { source: connection, exchange } => {
-                let put = Put::new(exchange.whole()?, entry, dimension)?;
+                let put = Put::new(exchange.whole(context)?, entry, dimension)?;
                 let read = move |give: &dyn Fn(Piece) -> bool| {
                     let mut pieces = Pieces::new(connection, entry, source, rows);
                     while pieces.next(None)?.is_some_and(give) {}

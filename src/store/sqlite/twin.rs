@@ -90,7 +90,7 @@ impl Holder for Twin {
         context: &Context<'_>,
     ) -> Result<()> {
         Table.transform(sides, entry, dimension, send, sink, context)?;
-        let connection = sides.target()?;
+        let connection = sides.target(context)?;
         let doing = "read the rewritten vectors";
         let sql =
             format!("SELECT {} FROM main.{} WHERE rowid = ?1", quoted(&entry.vector), entry.table_name());

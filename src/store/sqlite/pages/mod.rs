@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use self::format::Layout;
 use self::places::{PageSet, Pages, Walk, Wanted};
+use super::blocks::{self, cannot_write};
 use super::encoding::Encoding;
 use super::entry::Entry;
 use super::exchange::Exchange;
@@ -103,15 +104,9 @@ pub(super) fn run(
         |from| pipeline::run(&mut Rewriting { entry, sink, context, from, layout, target }, &work),
     )?;
     for range in written.others(layout) {
-        context.check()?;
-        let bytes = layout.offset(range.start)..layout.offset(range.end);
-        files::copy_range(source, target, bytes).map_err(cannot_write)?;
+        blocks::copy(source, target, layout.offset(range.start)..layout.offset(range.end), context)?;
     }
     exchange.filled()
-}
-
-fn cannot_write(cause: std::io::Error) -> Error {
-    Error::new(Kind::CannotWrite, "cannot write the copy").because(cause)
 }
 
 /// Some pages of the table, and what SQLite says of their rows.

@@ -195,7 +195,7 @@ impl Holder for Vec0 {
         sink: &mut Sink<'_, '_>,
         context: &Context<'_>,
     ) -> Result<()> {
-        rewrite::run(self, sides.target()?, entry, dimension, send, sink, context)
+        rewrite::run(self, sides.target(context)?, entry, dimension, send, sink, context)
     }
 
     fn restore(&self, connection: &Connection, entry: &Entry, changed: bool) -> Result<()> {
