@@ -7,6 +7,7 @@ mod support;
 
 use std::path::Path;
 
+use embedport::space::Space;
 use embedport::store::{self, BackupChoice, Since, VectorStore};
 use rusqlite::Connection;
 use support::{rewrite_as, target_of};
@@ -73,6 +74,53 @@ fn headers_of_numpy_may_have_other_lengths_than_todays() {
          {ROWS} SELECT i, unhex('{header}' || printf('cdcccc3d9a9999be%02x%02x993f9a99193e', i % 251, i % 241)) FROM n"
     ));
     there_and_back(folder.path(), "t", "");
+}
+
+/// A primary key that is not the number of the row may be NULL.
+#[test]
+fn identifiers_that_do_not_name_every_row_are_refused_and_the_number_of_the_row_does() {
+    let vectors = format!(
+        "{ROWS} SELECT nullif(i % 300, 7), 'tag ' || (i % 290), unhex(printf('cdcccc3d9a9999be%02x%02x993f9a99193e', i % 251, i % 241)) FROM n"
+    );
+    let folder = made(&format!("CREATE TABLE t (id TEXT PRIMARY KEY, tag TEXT, v BLOB); {vectors}"));
+    for (said, words) in [
+        ("?table=t&encoding=f32", "column `id` of `t` does not identify every row: NULL in 1"),
+        (
+            "?table=t&encoding=f32&id=tag",
+            "column `tag` of `t` does not identify every row: what another row holds in 10",
+        ),
+    ] {
+        let store = open(folder.path(), said);
+        let docs = support::collection(store.as_ref(), "t");
+        let refused = store.check_target(&docs, &Space::named("test/target", 4)).expect_err("not told apart");
+        assert_eq!(refused.message(), words);
+        assert!(refused.hints().iter().any(|hint| hint.contains("--id-column rowid")), "{refused}");
+        let found = store.examine(Some(&docs), &support::context()).expect("looked").findings;
+        assert!(
+            found.iter().any(|finding| finding.check == "identifiers" && finding.found == words),
+            "{found:?}"
+        );
+    }
+    there_and_back(folder.path(), "t", "?table=t&encoding=f32&id=rowid");
+    let folder = made(&format!("CREATE TABLE t (a TEXT, b TEXT, v BLOB, PRIMARY KEY (a, b)); {vectors}"));
+    let store = open(folder.path(), "?table=t&encoding=f32");
+    let docs = support::collection(store.as_ref(), "t");
+    store.check_target(&docs, &Space::named("test/target", 4)).expect("a NULL of one alone");
+    let twice = Connection::open(subjects::file(folder.path())).expect("open");
+    twice.execute_batch("INSERT INTO t SELECT * FROM t WHERE a IS NULL").expect("put");
+    let refused = store.check_target(&docs, &Space::named("test/target", 4)).expect_err("twice");
+    assert!(refused.message().contains("columns `a`, `b` of `t` do not identify"), "{refused}");
+}
+
+#[test]
+fn a_table_that_hides_the_number_of_its_rows_is_not_rewritten() {
+    let folder = made(&format!(
+        "CREATE TABLE t (rowid TEXT, oid TEXT, _rowid_ TEXT, v BLOB);
+         {ROWS} SELECT 'a', 'b', 'c', unhex(printf('cdcccc3d9a9999be%02x%02x993f9a99193e', i % 251, i % 241)) FROM n"
+    ));
+    let store = open(folder.path(), "");
+    let why = support::collection(store.as_ref(), "t").unsupported.expect("a reason");
+    assert!(why.contains("RENAME COLUMN"), "{why}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::find::{self, Depth, Found};
 use super::settings::Wishes;
 use super::stamp::Stamp;
 use super::unstamped::Unstamped;
-use super::{SqliteStore, back, exchange, stamp};
+use super::{SqliteStore, back, exchange, identifiers, stamp};
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::{self, Doing};
 use crate::store::{BackupChoice, Collection, VectorStore};
@@ -128,19 +128,24 @@ impl SqliteStore {
         Ok(worth && exchange::lease(&self.database)?.is_some())
     }
 
-    /// Why a collection cannot take vectors of `dimension` components, in words.
-    pub(super) fn obstacle(
-        &self,
-        connection: &Connection,
-        found: &Found,
-        dimension: usize,
-    ) -> Result<Option<String>> {
-        if self.wishes.no_stamp && found.entry.grouped {
-            return Ok(Some(
+    /// Refuses a collection that cannot take vectors of `dimension` components.
+    pub(super) fn expect_fit(&self, connection: &Connection, found: &Found, dimension: usize) -> Result<()> {
+        let entry = &found.entry;
+        identifiers::expect(connection, entry)?;
+        let why = match self.wishes.no_stamp && entry.grouped {
+            true => Some(
                 "vectors of several dimensions in one column are told apart by the stamp: leave out --no-stamp".into(),
-            ));
+            ),
+            false => found.holder.obstacle(connection, entry, dimension)?,
+        };
+        match why {
+            None => Ok(()),
+            Some(why) => Err(Error::new(
+                Kind::Refused,
+                format!("collection `{}` cannot take vectors of {dimension} components", entry.name),
+            )
+            .hint(why)),
         }
-        found.holder.obstacle(connection, &found.entry, dimension)
     }
 
     /// A readable collection inside a transaction.

@@ -25,6 +25,9 @@ const PICKLES: &str = "its vectors are Python pickles, which can hold programs: 
 const QDRANT: &str = "Qdrant's local mode keeps Python pickles here and the dimension in a second file: the two cannot be \
                       changed in one instant; move the collection to a Qdrant server, or make it anew";
 
+const HIDDEN: &str = "nothing tells its rows apart: columns have all three names of a row's number (rowid, _rowid_, oid): rename \
+                      one of them first (ALTER TABLE ... RENAME COLUMN)";
+
 /// Some values of a column that are there.
 pub(super) fn sample(connection: &Connection, table: &TableInfo, column: &str) -> Result<Vec<Value>> {
     let doing = "look at the columns";
@@ -118,8 +121,11 @@ impl Candidate<'_> {
         }
         let table = self.table;
         let mut ids = wishes.id.clone().map_or_else(|| table.primary_key(), |id| vec![id]);
-        if ids == table.key() {
+        if ids == table.key() || matches!(ids.as_slice(), [id] if table.is_rowid(id)) {
             ids.clear();
+        }
+        if table.hides_rowid() {
+            unsupported = Some(HIDDEN.to_owned());
         }
         let is_vector = |name: &String| name == self.name || scale.as_ref() == Some(name);
         let mut entry = Entry {

@@ -19,6 +19,9 @@ const TEXTS: [&str; 10] = [
     "sentence",
 ];
 
+/// Names of the number of a row.
+const ROWID: [&str; 3] = ["rowid", "_rowid_", "oid"];
+
 /// Which of these columns holds the texts, by its name.
 pub(super) fn likely_text(names: &[&str]) -> Option<String> {
     TEXTS
@@ -67,10 +70,22 @@ impl TableInfo {
             // This one is the rowid by another name.
             [one] if is_rowid(one) => primary,
             _ => {
-                let free = |name: &&&str| !self.columns.iter().any(|c| c.name.eq_ignore_ascii_case(name));
-                vec![(*["rowid", "_rowid_", "oid"].iter().find(free).unwrap_or(&"rowid")).to_owned()]
+                let name = ROWID.into_iter().find(|name| self.is_rowid(name));
+                vec![name.unwrap_or(ROWID[0]).to_owned()]
             }
         }
+    }
+
+    /// Whether a name that is no column's stands for the number of the row.
+    pub fn is_rowid(&self, name: &str) -> bool {
+        let is = |other: &str| other.eq_ignore_ascii_case(name);
+        !self.without_rowid && ROWID.into_iter().any(is) && !self.columns.iter().any(|c| is(&c.name))
+    }
+
+    /// Whether nothing tells rows apart: columns have every name of the number of the row.
+    pub fn hides_rowid(&self) -> bool {
+        let key = self.key();
+        key != self.primary_key() && !key.iter().all(|name| self.is_rowid(name))
     }
 }
 

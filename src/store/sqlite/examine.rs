@@ -7,6 +7,7 @@ use super::entry::{Entry, list};
 use super::find::{self, Depth, Found};
 use super::rows::identifier;
 use super::settings::Wishes;
+use super::identifiers;
 use crate::context::Context;
 use crate::error::Result;
 use crate::simd;
@@ -127,6 +128,18 @@ fn collection(connection: &Connection, found: &Found, context: &Context<'_>) -> 
         Finding {
             check: kind.check,
             collection: Some(entry.name.clone()),
+    if let Some(unnamed) = identifiers::unnamed(connection, entry)? {
+        findings.push(Finding {
+            check: "identifiers",
+            collection: Some(entry.name.clone()),
+            severity: Severity::Blocks,
+            found: unnamed.found,
+            records: unnamed.rows,
+            examples: Vec::new(),
+            migration: "refuses",
+            advice: "name a column that identifies every row with --id-column; `rowid` is one in most tables",
+        });
+    }
             severity: kind.severity,
             found: format!("{records} {}", kind.found),
             records,

@@ -31,10 +31,16 @@ impl Found {
     /// How the collection is read, for a stamp.
     pub fn settings(&self) -> Settings {
         let entry = &self.entry;
+        let id = match (entry.ids.as_slice(), entry.key.as_slice()) {
+            ([id], _) => Some(id.as_str()),
+            // The number of the row: a primary key would be taken for it where nothing is said.
+            ([], [key]) if !entry.others.contains(key) => Some(key.as_str()),
+            _ => None,
+        };
         Settings::of(&[
             ("table", Some(&entry.table)),
             ("vector", Some(&entry.vector)),
-            ("id", entry.ids.first().filter(|_| entry.ids.len() == 1).map(String::as_str)),
+            ("id", id),
             ("text", entry.text_column.as_deref()),
             ("scale", entry.scale.as_deref()),
             ("encoding", Some(entry.encoding.name())),
@@ -155,7 +161,8 @@ fn in_table(
 ) -> Result<Vec<Found>> {
     for column in [&wishes.vector, &wishes.id, &wishes.text, &wishes.scale].into_iter().flatten() {
         // A filter on the table alone may meet several; names are of the one that was named.
-        if wishes.table.is_some() && !table.has(column) {
+        let is_id = wishes.id.as_ref() == Some(column) && table.is_rowid(column);
+        if wishes.table.is_some() && !table.has(column) && !is_id {
             let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
             return Err(Error::new(
                 Kind::NotFound,

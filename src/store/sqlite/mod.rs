@@ -20,6 +20,7 @@ mod exchange;
 mod find;
 mod groups;
 mod holder;
+mod identifiers;
 mod left;
 mod npy;
 mod obstacles;
@@ -191,17 +192,7 @@ impl VectorStore for SqliteStore {
     fn check_target(&self, collection: &Collection, target: &Space) -> Result<()> {
         let (connection, found) = self.readable(collection)?;
         self.refuse_shared(&connection, &found.entry)?;
-        match self.obstacle(&connection, &found, target.dimension)? {
-            None => Ok(()),
-            Some(why) => Err(Error::new(
-                Kind::Refused,
-                format!(
-                    "collection `{}` cannot take vectors of {} components",
-                    collection.name, target.dimension
-                ),
-            )
-            .hint(why)),
-        }
+        self.expect_fit(&connection, &found, target.dimension)
     }
 
     fn side_effects(&self, collection: &Collection, _: &Space, backup: BackupChoice) -> Vec<String> {
@@ -240,13 +231,7 @@ impl VectorStore for SqliteStore {
             .hint("there is nothing to rewrite"));
         }
         self.refuse_shared(&connection, &found.entry)?;
-        if let Some(why) = self.obstacle(&connection, &found, target.space.dimension)? {
-            return Err(Error::new(
-                Kind::Refused,
-                format!("collection `{}` cannot be rewritten", found.entry.name),
-            )
-            .hint(why));
-        }
+        self.expect_fit(&connection, &found, target.space.dimension)?;
         let details = Details {
             collection: found.entry.id.clone(),
             migration: target.migration.clone(),

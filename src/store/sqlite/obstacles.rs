@@ -9,7 +9,6 @@ use super::entry::{Entry, list};
 use super::put::update;
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::Doing;
-use crate::store::sql::rows_file::quoted;
 
 /// The first obstacle, in words.
 pub(super) fn find(connection: &Connection, entry: &Entry, dimension: usize) -> Result<Option<String>> {
@@ -18,7 +17,7 @@ pub(super) fn find(connection: &Connection, entry: &Entry, dimension: usize) -> 
             "vectors of one bit a component have whole bytes, {dimension} components have not"
         )));
     }
-    let checks = [neighbours, ids, triggers, constraints];
+    let checks = [neighbours, triggers, constraints];
     for check in checks {
         if let Some(found) = check(connection, entry, dimension)? {
             return Ok(Some(found));
@@ -46,22 +45,6 @@ fn neighbours(connection: &Connection, entry: &Entry, dimension: usize) -> Resul
              name the rows by a condition of their own (--where)",
             entry.vector, entry.table
         )
-    }))
-}
-
-/// Records are told apart by their identifiers.
-fn ids(connection: &Connection, entry: &Entry, _: usize) -> Result<Option<String>> {
-    // Several columns are the primary key.
-    let [id] = entry.ids.as_slice() else { return Ok(None) };
-    let sql = format!(
-        "SELECT count(*) - count(DISTINCT {}) FROM main.{} WHERE {}",
-        quoted(id),
-        entry.table_name(),
-        entry.belongs()
-    );
-    let twice: i64 = connection.query_row(&sql, [], |row| row.get(0)).doing("compare the identifiers")?;
-    Ok((twice != 0).then(|| {
-        format!("column `{id}` does not tell rows apart: {twice} values are missing or there twice; name another (--id-column)")
     }))
 }
 
