@@ -124,6 +124,35 @@ fn a_table_that_hides_the_number_of_its_rows_is_not_rewritten() {
 }
 
 #[test]
+fn what_may_hold_vectors_and_is_not_recognised_is_named() {
+    let folder = made(&format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT, small BLOB, spaced TEXT, bad TEXT);
+         {ROWS} SELECT i, 'text ' || i, unhex(printf('%.*c', 192, '7')), NULL, iif(i = 3, 'none', '[0.5, 0.25, ' || i || ']') FROM n"
+    ));
+    let store = open(folder.path(), "");
+    let description = store.describe().expect("described");
+    assert_eq!(
+        description.unrecognised,
+        [
+            "column `small` of table `t` (24 of 24 values are blobs of 96 bytes)",
+            "column `bad` of table `t` (23 of 24 values are JSON arrays of numbers)"
+        ]
+    );
+    let missing = store::find_collection(&description, "t", None).expect_err("none");
+    assert!(
+        missing.hints().iter().any(|hint| hint.contains("`small`") && hint.contains("--encoding")),
+        "{missing}"
+    );
+    let found = store.examine(None, &support::context()).expect("looked").findings;
+    assert_eq!(found.iter().filter(|finding| finding.check == "unrecognised").count(), 2, "{found:?}");
+    let spaced = Connection::open(subjects::file(folder.path())).expect("open");
+    spaced.execute_batch("UPDATE t SET spaced = ' [0.5, -0.25, ' || id || ']'").expect("put");
+    drop(store);
+    let store = open(folder.path(), "");
+    assert_eq!(support::collection(store.as_ref(), "t").dimension, Some(3));
+}
+
+#[test]
 fn room_is_asked_for_by_what_a_component_takes() {
     let folder = made(&format!(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB);

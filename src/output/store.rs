@@ -17,6 +17,12 @@ impl Show for StoreDescription {
             self.collections.len(),
             if self.collections.len() == 1 { "" } else { "s" }
         )?;
+        for column in &self.unrecognised {
+            writeln!(
+                out,
+                "not recognised as vectors: {column}; if they are, say so with --table, --vector-column and --encoding"
+            )?;
+        }
         for c in &self.collections {
             let dimension =
                 c.dimension.map_or_else(|| "no dimension yet".into(), |d| format!("{d} components"));

@@ -30,7 +30,13 @@ pub fn find_collection<'a>(
                 format!("no collection `{name}` among the {} of this store", description.collections.len()),
             );
             Err(match names.is_empty() {
-                true => error.hint("the store is empty"),
+                true => match description.unrecognised.as_slice() {
+                    [] => error.hint("the store is empty"),
+                    columns => error.hint(format!(
+                        "not recognised as vectors: {}; if they are, say so with --table, --vector-column and --encoding",
+                        columns.join(", ")
+                    )),
+                },
                 false => error.hint(format!("nearest names: {}", names.join(", "))),
             })
         }

@@ -123,6 +123,9 @@ pub struct StoreDescription {
     pub path: PathBuf,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Where there is no collection, what may hold vectors all the same, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrecognised: Vec<String>,
     /// Its collections, ordered by namespace and name.
     pub collections: Vec<Collection>,
 }

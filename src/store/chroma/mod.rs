@@ -109,6 +109,7 @@ impl VectorStore for ChromaStore {
             release: release.name(),
             path: self.folder.clone(),
             bytes: indexes + folder_bytes(&self.folder),
+            unrecognised: Vec::new(),
             collections,
         })
     }

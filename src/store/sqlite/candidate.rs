@@ -43,7 +43,7 @@ pub(super) fn sample(connection: &Connection, table: &TableInfo, column: &str) -
         match row.get_ref(0).doing(doing)? {
             // Nothing else can be a vector: the column is none.
             ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Null => return Ok(Vec::new()),
-            ValueRef::Text(text) if !text.starts_with(b"[") => return Ok(Vec::new()),
+            ValueRef::Text(text) if !text.trim_ascii_start().starts_with(b"[") => return Ok(Vec::new()),
             value => values.extend(Value::try_from(value)),
         }
     }

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::sync::PoisonError;
 
 use super::find::Found;
-use super::{SCHEME, SqliteStore};
+use super::{SCHEME, SqliteStore, overlooked};
 use crate::error::Result;
 use crate::platform::identity;
 use crate::store::sql;
@@ -44,12 +44,18 @@ impl SqliteStore {
         if let Some(seen) = seen.as_ref().filter(|seen| seen.state == state) {
             return Ok(seen.description.clone());
         }
-        let found = self.counted(&self.read()?)?;
+        let connection = self.read()?;
+        let found = self.counted(&connection)?;
+        let unrecognised = match found.as_slice() {
+            [] => overlooked::columns(&connection, &found)?,
+            _ => Vec::new(),
+        };
         let description = StoreDescription {
             scheme: SCHEME,
             release: format!("SQLite, read with {}", rusqlite::version()),
             path: self.database.clone(),
             bytes: self.bytes(),
+            unrecognised,
             collections: found.iter().map(|found| self.collection_of(found)).collect(),
         };
         let records: u64 = found.iter().map(|found| found.count).sum();

@@ -7,7 +7,7 @@ use super::entry::{Entry, list};
 use super::find::{self, Depth, Found};
 use super::rows::identifier;
 use super::settings::Wishes;
-use super::identifiers;
+use super::{identifiers, overlooked};
 use crate::context::Context;
 use crate::error::Result;
 use crate::simd;
@@ -26,7 +26,11 @@ pub(super) fn examine(
     if only.is_none() {
         examination.findings.extend(integrity(connection)?);
     }
-    for found in find::all(connection, wishes, said, Depth::Count(None))? {
+    let all = find::all(connection, wishes, said, Depth::Count(None))?;
+    if only.is_none() {
+        examination.findings.extend(overlooked::columns(connection, &all)?.into_iter().map(unrecognised));
+    }
+    for found in all {
         context.check()?;
         if only.is_none_or(|only| only.id == found.entry.id) {
             examination.findings.extend(collection(connection, &found, context)?);
@@ -54,6 +58,19 @@ fn integrity(connection: &Connection) -> Result<Option<Finding>> {
         migration: "refuses",
         advice: "recover the file (`sqlite3 FILE .recover`) or restore it from a copy",
     }))
+}
+
+fn unrecognised(column: String) -> Finding {
+    Finding {
+        check: "unrecognised",
+        collection: None,
+        severity: Severity::Harmless,
+        found: format!("{column} may hold vectors, and was not recognised"),
+        records: 0,
+        examples: Vec::new(),
+        migration: "leaves it as it is",
+        advice: "if they are vectors, say so with --table, --vector-column and --encoding",
+    }
 }
 
 /// One kind of finding in a collection.
@@ -110,6 +127,18 @@ fn collection(connection: &Connection, found: &Found, context: &Context<'_>) -> 
         });
         return Ok(findings);
     }
+    if let Some(unnamed) = identifiers::unnamed(connection, entry)? {
+        findings.push(Finding {
+            check: "identifiers",
+            collection: Some(entry.name.clone()),
+            severity: Severity::Blocks,
+            found: unnamed.found,
+            records: unnamed.rows,
+            examples: Vec::new(),
+            migration: "refuses",
+            advice: "name a column that identifies every row with --id-column; `rowid` is one in most tables",
+        });
+    }
     let mut met = [
         (&NO_VECTORS, 0, Vec::new()),
         (&NOT_FINITE, 0, Vec::new()),
@@ -128,18 +157,6 @@ fn collection(connection: &Connection, found: &Found, context: &Context<'_>) -> 
         Finding {
             check: kind.check,
             collection: Some(entry.name.clone()),
-    if let Some(unnamed) = identifiers::unnamed(connection, entry)? {
-        findings.push(Finding {
-            check: "identifiers",
-            collection: Some(entry.name.clone()),
-            severity: Severity::Blocks,
-            found: unnamed.found,
-            records: unnamed.rows,
-            examples: Vec::new(),
-            migration: "refuses",
-            advice: "name a column that identifies every row with --id-column; `rowid` is one in most tables",
-        });
-    }
             severity: kind.severity,
             found: format!("{records} {}", kind.found),
             records,

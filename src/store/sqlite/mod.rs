@@ -26,6 +26,7 @@ mod npy;
 mod obstacles;
 mod open;
 mod others;
+mod overlooked;
 mod pages;
 mod parts;
 mod pipeline;
