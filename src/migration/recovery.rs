@@ -84,7 +84,10 @@ pub fn run(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<Str
 
 /// Removes what an unfinished migration left, its folder last and at once.
 pub fn sweep(store: &mut dyn VectorStore, folder: &Path, journal: &Journal) -> Result<()> {
-    store.sweep(&journal.migration, &journal.sweep)?;
+    // Nothing is noted before the rewrite has begun.
+    if !journal.sweep.is_null() {
+        store.sweep(&journal.migration, &journal.sweep)?;
+    }
     files::remove_whole_folder(folder)
 }
 

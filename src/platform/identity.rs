@@ -4,6 +4,21 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::path::Path;
 
+/// Whether this process may write to what lies at `path`; also `true` where the system does not tell beforehand. The file is
+/// not opened: closing it would let go of every lock that this process has on it.
+pub fn is_writable(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::Errno;
+        let refused = rustix::fs::access(path, rustix::fs::Access::WRITE_OK);
+        !matches!(refused, Err(Errno::ACCESS | Errno::ROFS | Errno::PERM))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        std::fs::metadata(path).map_or(true, |found| found.is_dir() || !found.permissions().readonly())
+    }
+}
+
 /// Whether another file can be like the one at `path` in all that others see: one name, no attributes, on a file system
 /// of this host's own. `false` where the system does not tell.
 pub fn can_be_repeated(path: &Path) -> bool {

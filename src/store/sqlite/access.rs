@@ -13,6 +13,7 @@ use super::stamp::Stamp;
 use super::unstamped::Unstamped;
 use super::{SqliteStore, back, exchange, identifiers, stamp};
 use crate::error::{Error, Kind, Result};
+use crate::platform::identity;
 use crate::store::sql::{self, Doing};
 use crate::store::{BackupChoice, Collection, VectorStore};
 
@@ -98,11 +99,7 @@ impl SqliteStore {
     pub(super) fn lock(&self, attached: bool, fires: bool) -> Result<Connection> {
         let connection = sql::open(&self.database, false)?;
         if connection.is_readonly("main").doing("look at the permissions")? {
-            return Err(Error::new(
-                Kind::CannotWrite,
-                format!("`{}` cannot be written", self.database.display()),
-            )
-            .hint("check the permissions of the file and whether the medium is read-only"));
+            return Err(unwritable(&self.database));
         }
         // EXTRA also makes the end of the journal durable.
         connection.execute_batch("PRAGMA synchronous = EXTRA").doing("set up the tables")?;
@@ -115,6 +112,14 @@ impl SqliteStore {
         let begin = if is_wal(&connection)? { "BEGIN IMMEDIATE" } else { "BEGIN EXCLUSIVE" };
         connection.execute_batch(begin).doing("lock the database")?;
         Ok(connection)
+    }
+
+    /// Refuses a file or a folder that cannot be written, as far as the system tells beforehand.
+    pub(super) fn expect_writable(&self) -> Result<()> {
+        match [self.database.clone(), self.base()].iter().find(|path| !identity::is_writable(path)) {
+            Some(path) => Err(unwritable(path)),
+            None => Ok(()),
+        }
     }
 
     /// Whether a rewrite of `collection` is to be of a copy that takes the file's place. This process must hold no lock on it.
@@ -164,6 +169,11 @@ impl SqliteStore {
     pub(super) fn base(&self) -> PathBuf {
         self.database.parent().map(PathBuf::from).unwrap_or_default()
     }
+}
+
+fn unwritable(path: &Path) -> Error {
+    Error::new(Kind::CannotWrite, format!("`{}` cannot be written", path.display()))
+        .hint("check the permissions of the file and its folder, and whether the medium is read-only")
 }
 
 /// A connection inside a read transaction: everything read through it is of one moment.

@@ -191,6 +191,7 @@ impl VectorStore for SqliteStore {
     }
 
     fn check_target(&self, collection: &Collection, target: &Space) -> Result<()> {
+        self.expect_writable()?;
         let (connection, found) = self.readable(collection)?;
         self.refuse_shared(&connection, &found.entry)?;
         self.expect_fit(&connection, &found, target.dimension)
