@@ -165,3 +165,19 @@ fn a_file_that_was_renamed_with_its_folder_goes_back_and_leaves_its_namesake_alo
         assert!(subjects::rows(&other.join("store.db")) == before);
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_opened_says_what_is_the_matter_with_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = made(folder.path(), "");
+    let other = Connection::open(&path).expect("open");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("held");
+    let error = refused(&path);
+    assert!(error.kind() == Kind::Locked && error.message().ends_with("store.db` is in use"), "{error}");
+    drop(other);
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[100..200].fill(0xff);
+    std::fs::write(&path, bytes).expect("written");
+    let error = refused(&path);
+    assert!(error.kind() == Kind::Damaged && error.message().contains("store.db` is damaged"), "{error}");
+}

@@ -26,8 +26,12 @@ impl<T> Doing<T> for rusqlite::Result<T> {
 }
 
 fn failure(doing: &str, cause: rusqlite::Error) -> Error {
-    let code = cause.sqlite_error_code();
-    let kind = match code {
+    let kind = kind_of(&cause);
+    hinted(Error::new(kind, format!("cannot {doing} (SQLite)")).because(cause))
+}
+
+fn kind_of(cause: &rusqlite::Error) -> Kind {
+    match cause.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Kind::Locked,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Kind::Damaged,
         Some(
@@ -38,9 +42,11 @@ fn failure(doing: &str, cause: rusqlite::Error) -> Error {
         Some(ErrorCode::ConstraintViolation) => Kind::Refused,
         // A table or column that is missing, or a value of the wrong type: not what such a store has.
         _ => Kind::Damaged,
-    };
-    let error = Error::new(kind, format!("cannot {doing} (SQLite)")).because(cause);
-    match kind {
+    }
+}
+
+fn hinted(error: Error) -> Error {
+    match error.kind() {
         Kind::Locked => error.hint("another program is at work on the database; stop it and try again"),
         Kind::Refused => error.hint("a constraint of the table stands in the way; nothing was changed"),
         Kind::CannotWrite => error.hint("check free space and permissions of the folder"),
@@ -59,23 +65,38 @@ pub(in crate::store) fn beside(database: &Path, suffix: &str) -> PathBuf {
 /// Opens an existing database. A journal that a killed program left behind is rolled back by the
 /// first read, as any opener does; apart from that, `read_only` connections change nothing.
 pub(in crate::store) fn open(database: &Path, read_only: bool) -> Result<Connection> {
-    set_up(database, read_only).map_err(|e| match e.kind() {
-        Kind::Damaged => e.hint(format!("the file is `{}`", database.display())),
-        _ => e,
-    })
+    set_up(database, read_only).map_err(|cause| unopened(database, cause))
 }
 
-fn set_up(database: &Path, read_only: bool) -> Result<Connection> {
+fn set_up(database: &Path, read_only: bool) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database, flags).doing("open the tables")?;
-    connection.busy_timeout(PATIENCE).doing("set a time limit")?;
+    let connection = Connection::open_with_flags(database, flags)?;
+    connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(64);
     if read_only {
-        connection.pragma_update(None, "query_only", true).doing("forbid writing")?;
+        connection.pragma_update(None, "query_only", true)?;
     }
-    // A larger page cache: 64 MiB (negative numbers are KiB), the default is 2.
-    connection.pragma_update(None, "cache_size", -65_536).doing("set the page cache")?;
+    // A larger page cache: 64 MiB (negative numbers are KiB), the default is 2. The first look at the file itself.
+    connection.pragma_update(None, "cache_size", -65_536)?;
     Ok(connection)
+}
+
+/// What a failure to open means for who has the file.
+fn unopened(database: &Path, cause: rusqlite::Error) -> Error {
+    let (kind, name) = (kind_of(&cause), database.display());
+    let found = match kind {
+        Kind::Locked => format!("`{name}` is in use"),
+        Kind::Damaged => format!("`{name}` is damaged: SQLite cannot read it"),
+        _ => format!("`{name}` cannot be opened (SQLite)"),
+    };
+    let error = hinted(Error::new(kind, found).because(cause));
+    match kind {
+        Kind::CannotWrite => error.hint(
+            "SQLite reads a file with a write-ahead log only where it can write beside it: make the folder writable, or \
+             copy the file and what lies beside it elsewhere",
+        ),
+        _ => error,
+    }
 }
 
 /// Commits. All pages are written before, so that a lack of room shows while nothing has happened yet.
