@@ -57,6 +57,27 @@ fn migrate(more: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_only_looks_leaves_the_file_and_its_log_as_they_are() {
+    let folder = made(true);
+    let before = bytes(folder.path());
+    assert!(before[1].as_ref().is_some_and(|log| log.len() > 4096));
+    for (line, code) in [
+        ("inspect --store x.db", Some(0)),
+        ("inspect --store x.db --deep", Some(0)),
+        ("detect --store x.db --collection docs", None),
+        ("backups list --store x.db", Some(0)),
+        ("verify --store x.db --collection docs", None),
+    ] {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let run = embedport(folder.path(), &arguments);
+        assert!(code.is_none_or(|code| code == run.code), "{line}: {run:?}");
+        assert!(bytes(folder.path()) == before, "{line}");
+    }
+    let run = embedport(folder.path(), &migrate("--dry-run --accept-unrecognised-vectors")).succeeds();
+    assert!(bytes(folder.path()) == before, "{}", run.stdout);
+}
+
+#[test]
 fn a_run_that_finds_a_writer_leaves_nothing_that_could_not_be_removed() {
     let folder = made(false);
     let writer = Connection::open(folder.path().join("x.db")).unwrap();

@@ -6,6 +6,7 @@ pub(in crate::store) mod whole;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::error::{Error, Kind, Result};
@@ -75,6 +76,10 @@ fn set_up(database: &Path, read_only: bool) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(64);
     if read_only {
         connection.pragma_update(None, "query_only", true)?;
+        // The last connection to close would move a log into the file. One without contents may go: there is nothing to move.
+        if std::fs::metadata(beside(database, "-wal")).is_ok_and(|log| log.len() > 0) {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        }
     }
     // A larger page cache: 64 MiB (negative numbers are KiB), the default is 2. The first look at the file itself.
     connection.pragma_update(None, "cache_size", -65_536)?;
