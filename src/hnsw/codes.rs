@@ -7,9 +7,8 @@
 use ndarray::ArrayView2;
 
 use super::pages::Pages;
-use super::products::Products;
 use crate::error::Result;
-use crate::simd;
+use crate::simd::{self, Products};
 
 /// Inner products of vectors of at most this length, and all partial sums of them, fit 32 bits (Cauchy-Schwarz).
 const LONGEST: f64 = 46_340.0;
@@ -38,7 +37,12 @@ impl Codes {
     /// [`Kind::Refused`](crate::error::Kind::Refused) if the system does not grant the memory.
     pub fn zeroed(rows: usize, dimension: usize) -> Result<Codes> {
         let components = Pages::zeroed(rows, dimension)?;
-        Ok(Codes { components, scales: vec![Scale::default(); rows], dimension, products: Products::new() })
+        Ok(Codes {
+            components,
+            scales: vec![Scale::default(); rows],
+            dimension,
+            products: Products::of_processor(),
+        })
     }
 
     /// The rows of `vectors` (n x dimension), coded.

@@ -13,7 +13,6 @@ mod insert;
 mod links;
 mod pages;
 mod pool;
-mod products;
 mod records;
 mod repair;
 mod search;

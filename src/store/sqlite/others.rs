@@ -4,6 +4,7 @@
 use rusqlite::Connection;
 
 use super::SqliteStore;
+use super::condition::enclosed;
 use super::entry::Entry;
 use super::stamp::{self, Stamp};
 use super::unstamped::Unstamped;
@@ -41,9 +42,9 @@ impl SqliteStore {
             if said.vector.as_ref() != Some(&entry.vector) || said.condition == entry.condition {
                 continue;
             }
-            let condition = said.condition.as_deref().unwrap_or("1");
+            let condition = enclosed(said.condition.as_deref().unwrap_or("1"));
             let sql = format!(
-                "SELECT count(*) FROM main.{} WHERE {} AND ({condition})",
+                "SELECT count(*) FROM main.{} WHERE {} AND {condition}",
                 entry.table_name(),
                 entry.belongs()
             );

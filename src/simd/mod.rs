@@ -3,8 +3,12 @@
 //! Sums run side by side in a fixed number of lanes and are put together in a fixed order, so they are the same on
 //! every processor.
 
+mod products;
+
 use ndarray::ArrayView1;
 use pulp::{Arch, NullaryFnOnce};
+
+pub use self::products::Products;
 
 /// Sums side by side: two vectors of AVX2.
 const LANES: usize = 16;

@@ -4,19 +4,23 @@
 //! (Cauchy-Schwarz).
 
 #[cfg(target_arch = "x86_64")]
-use pulp::x86::V3;
+use pulp::x86::{V3, V4};
 
 /// Products of rows of the same length, with what the processor has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Products {
+pub struct Products {
+    #[cfg(target_arch = "x86_64")]
+    avx512: Option<V4>,
     #[cfg(target_arch = "x86_64")]
     avx2: Option<V3>,
 }
 
 impl Products {
     /// Asks the processor.
-    pub fn new() -> Products {
+    pub fn of_processor() -> Products {
         Products {
+            #[cfg(target_arch = "x86_64")]
+            avx512: V4::try_new(),
             #[cfg(target_arch = "x86_64")]
             avx2: V3::try_new(),
         }
@@ -26,8 +30,13 @@ impl Products {
     #[inline]
     pub fn of<const N: usize>(self, query: &[i16], rows: [&[i16]; N]) -> [i32; N] {
         #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = self.avx2 {
-            return pulp::Simd::vectorize(simd, Avx2 { simd, query, rows });
+        {
+            if let Some(simd) = self.avx512 {
+                return pulp::Simd::vectorize(simd, Avx512 { simd, query, rows });
+            }
+            if let Some(simd) = self.avx2 {
+                return pulp::Simd::vectorize(simd, Avx2 { simd, query, rows });
+            }
         }
         rows.map(|row| plain(query, row))
     }
@@ -70,6 +79,38 @@ impl<const N: usize> pulp::WithSimd for Avx2<'_, N> {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+struct Avx512<'a, const N: usize> {
+    simd: V4,
+    query: &'a [i16],
+    rows: [&'a [i16]; N],
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<const N: usize> pulp::WithSimd for Avx512<'_, N> {
+    type Output = [i32; N];
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> [i32; N] {
+        let Avx512 { simd, query, rows } = self;
+        let (wide, narrow) = query.as_chunks::<32>();
+        let rows = rows.map(|row| row.as_chunks::<32>());
+        let mut sums = [pulp::cast([0i16; 32]); N];
+        if rows.iter().all(|row| row.0.len() == wide.len()) {
+            for (at, q) in wide.iter().enumerate() {
+                let q = pulp::cast(*q);
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    let products = simd.avx512bw._mm512_madd_epi16(q, pulp::cast(row.0[at]));
+                    *sum = simd.avx512f._mm512_add_epi32(*sum, products);
+                }
+            }
+        }
+        std::array::from_fn(|i| {
+            simd.avx512f._mm512_reduce_add_epi32(sums[i]).wrapping_add(plain(narrow, rows[i].1))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,8 +123,12 @@ mod tests {
             let rows = [7919, 104_729, 31, 5].map(|seed| row(seed, n));
             let query = row(611, n);
             let wanted = rows.each_ref().map(|row| plain(&query, row));
-            assert_eq!(Products::new().of(&query, rows.each_ref().map(|row| &row[..])), wanted, "{n}");
-            assert_eq!(Products::new().of(&query, [&rows[0][..]]), [wanted[0]]);
+            assert_eq!(
+                Products::of_processor().of(&query, rows.each_ref().map(|row| &row[..])),
+                wanted,
+                "{n}"
+            );
+            assert_eq!(Products::of_processor().of(&query, [&rows[0][..]]), [wanted[0]]);
         }
     }
 }
