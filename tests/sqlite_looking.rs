@@ -118,3 +118,17 @@ fn a_dry_run_says_that_nothing_could_be_written() {
         run.fails(9, "cannot be written");
     }
 }
+
+#[test]
+fn without_a_collection_columns_are_named_that_may_hold_vectors() {
+    let folder = TempDir::new().unwrap();
+    let connection = Connection::open(folder.path().join("x.db")).unwrap();
+    connection.execute_batch("CREATE TABLE t (v BLOB); INSERT INTO t VALUES (randomblob(384))").unwrap();
+    let words = "column `v` of table `t` (1 of 1 values are blobs of 384 bytes)";
+    let line = format!("migrate-collection --store x.db --projection {PROJECTION}");
+    let arguments: Vec<&str> = line.split(' ').collect();
+    embedport(folder.path(), &arguments).fails(2, words);
+    embedport(folder.path(), &migrate("")).fails(3, words);
+    let found = embedport(folder.path(), &["inspect", "--store", "x.db"]).succeeds();
+    assert!(found.stdout.contains(words), "{}", found.stdout);
+}

@@ -30,7 +30,12 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     if args.all {
         return all(&args, store.as_mut(), &projection, output, context);
     }
-    let options = options(&args, only(&args, store.as_ref())?)?;
+    let options = options(&args, only(&args, store.as_ref())?);
+    let overlooked = || store.describe().ok().and_then(|description| description.overlooked());
+    let options = options.map_err(|e| match overlooked() {
+        Some(columns) => e.hint(columns),
+        None => e,
+    })?;
     let plan = MigrationPlan::new(store.as_ref(), &projection, &options, context);
     let plan = plan.map_err(|refused| tidied(refused, &args, store.as_mut(), context))?;
     if let Some(path) = &args.confidence {

@@ -17,11 +17,8 @@ impl Show for StoreDescription {
             self.collections.len(),
             if self.collections.len() == 1 { "" } else { "s" }
         )?;
-        for column in &self.unrecognised {
-            writeln!(
-                out,
-                "not recognised as vectors: {column}; if they are, say so with --table, --vector-column and --encoding"
-            )?;
+        if let Some(overlooked) = self.overlooked() {
+            writeln!(out, "{overlooked}")?;
         }
         for c in &self.collections {
             let dimension =

@@ -30,13 +30,7 @@ pub fn find_collection<'a>(
                 format!("no collection `{name}` among the {} of this store", description.collections.len()),
             );
             Err(match names.is_empty() {
-                true => match description.unrecognised.as_slice() {
-                    [] => error.hint("the store is empty"),
-                    columns => error.hint(format!(
-                        "not recognised as vectors: {}; if they are, say so with --table, --vector-column and --encoding",
-                        columns.join(", ")
-                    )),
-                },
+                true => error.hint(description.overlooked().unwrap_or_else(|| "the store is empty".into())),
                 false => error.hint(format!("nearest names: {}", names.join(", "))),
             })
         }

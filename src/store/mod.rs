@@ -130,6 +130,18 @@ pub struct StoreDescription {
     pub collections: Vec<Collection>,
 }
 
+impl StoreDescription {
+    /// What may hold vectors, and what to do about it, for a hint.
+    pub fn overlooked(&self) -> Option<String> {
+        (!self.unrecognised.is_empty()).then(|| {
+            format!(
+                "not recognised as vectors: {}; if they are, say so with --table, --vector-column and --encoding",
+                self.unrecognised.join(", ")
+            )
+        })
+    }
+}
+
 /// Some records, in the store's stable key order.
 #[derive(Clone, Debug)]
 pub struct Batch {

@@ -307,6 +307,7 @@ impl VectorStore for ChromaStore {
             let found = format!("details of migration {}, wanted {migration}", traces.migration);
             return Err(Error::new(Kind::Mismatch, found));
         }
+        sql::end_log(&self.database())?;
         let (connection, _) = self.read()?;
         traces.discard_new(&connection, &self.folder)?;
         match self.is_current(&traces.collection, migration)? {

@@ -86,6 +86,15 @@ fn set_up(database: &Path, read_only: bool) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Moves the write-ahead log that a killed run may have left into the file, unless others have it open.
+pub(in crate::store) fn end_log(database: &Path) -> Result<()> {
+    if !beside(database, "-wal").exists() {
+        return Ok(());
+    }
+    // Done by the last connection to close, if it does not only read.
+    open(database, false).map(drop)
+}
+
 /// What a failure to open means for who has the file.
 fn unopened(database: &Path, cause: rusqlite::Error) -> Error {
     let (kind, name) = (kind_of(&cause), database.display());

@@ -294,6 +294,6 @@ impl VectorStore for SqliteStore {
             return Err(Error::new(Kind::Mismatch, found));
         }
         // Whatever a rewrite leaves outside of its own folder is in SQLite's journal, which the next opener rolls back.
-        Ok(())
+        sql::end_log(&self.database)
     }
 }
