@@ -539,7 +539,8 @@ fn a_lost_journal_does_not_cost_the_backup() {
     let report = embedport(s.path(), &args).succeeds().json();
     let folder = s.db().join(".embedport").join(report["migration"].as_str().unwrap());
     fs::remove_file(folder.join("journal.json")).unwrap();
-    embedport(s.path(), &["rollback", "--store", "db", "--collection", "tldr"]).fails(3, "no migration");
+    embedport(s.path(), &["rollback", "--store", "db", "--collection", "tldr"])
+        .fails(3, "journal.json` is not there");
     assert!(folder.join("backup/rows.bin").exists());
 }
 

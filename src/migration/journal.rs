@@ -13,7 +13,8 @@ use super::indexing::IndexReport;
 use super::plan::MigrationPlan;
 use super::verification::VerificationReport;
 
-const FILE: &str = "journal.json";
+/// Its name in a migration's own folder.
+pub(super) const FILE: &str = "journal.json";
 const FORMAT: u32 = 1;
 
 /// How far a migration came. Ordered.

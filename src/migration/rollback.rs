@@ -13,7 +13,7 @@ use crate::store::{Changes, Since, VectorStore};
 use crate::registry::Resolved;
 
 use super::fingerprint::Fingerprint;
-use super::journal::{Journal, State};
+use super::journal::{self, Journal, State};
 use super::verification::{Family, Relation, VerificationReport};
 use super::{BACKUP, backups, keep, recovery};
 
@@ -201,16 +201,16 @@ fn not_current(
 ) -> Result<Error> {
     for collection in store.describe()?.collections {
         if let Some(migration) = collection.migration.filter(|_| id.is_none_or(|id| id == collection.id)) {
-            let folder = store.state_folder().join(&migration);
+            let journal = store.state_folder().join(&migration).join(journal::FILE);
             return Ok(Error::new(
                 Kind::NotFound,
                 format!(
                     "collection `{}` holds what migration {migration} made, and `{}` is not there",
                     collection.name,
-                    folder.display()
+                    journal.display()
                 ),
             )
-            .hint("put that folder back: it holds what is needed to go back and to verify"));
+            .hint("put that folder back as it was: it holds what is needed to go back and to verify"));
         }
     }
     Ok(match gone {
