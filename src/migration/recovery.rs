@@ -42,6 +42,7 @@ pub fn finish(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<
 pub fn run(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<String>> {
     let state_folder = store.state_folder();
     let mut swept = Vec::new();
+    store.tidy()?;
     // The newest first: the index files of an earlier migration are the backup of a later one, and have to
     // be in its folder before the earlier one's remains are looked for.
     for (folder, mut journal) in Journal::load_all(&state_folder)?.into_iter().rev() {

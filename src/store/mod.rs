@@ -273,6 +273,11 @@ pub trait VectorStore {
     /// Whether the collection's visible vectors are those of this migration: the truth after a crash.
     fn is_current(&self, collection: &str, migration: &str) -> Result<bool>;
 
+    /// Ends what a killed run left to be ended by the next one that writes, whichever it is, such as a database's log.
+    fn tidy(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Removes what an unfinished rewrite of `migration` left behind outside its own folder.
     /// Never touches anything visible.
     fn sweep(&mut self, migration: &str, details: &serde_json::Value) -> Result<()>;

@@ -301,13 +301,16 @@ impl VectorStore for ChromaStore {
         Ok(stamp.is_some_and(|stamp| stamp.migration == migration && stamp.segment == entry.vector))
     }
 
+    fn tidy(&mut self) -> Result<()> {
+        sql::end_log(&self.database())
+    }
+
     fn sweep(&mut self, migration: &str, details: &serde_json::Value) -> Result<()> {
         let traces = Traces::parse(details)?;
         if traces.migration != migration {
             let found = format!("details of migration {}, wanted {migration}", traces.migration);
             return Err(Error::new(Kind::Mismatch, found));
         }
-        sql::end_log(&self.database())?;
         let (connection, _) = self.read()?;
         traces.discard_new(&connection, &self.folder)?;
         match self.is_current(&traces.collection, migration)? {

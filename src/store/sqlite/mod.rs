@@ -294,6 +294,10 @@ impl VectorStore for SqliteStore {
             return Err(Error::new(Kind::Mismatch, found));
         }
         // Whatever a rewrite leaves outside of its own folder is in SQLite's journal, which the next opener rolls back.
+        Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<()> {
         sql::end_log(&self.database)
     }
 }
