@@ -140,6 +140,12 @@ fn the_fuzz_targets_name_every_crate_that_their_rooms_use() {
     };
     let (known, named) = (crates(&read("Cargo.toml")), crates(&read("fuzz/Cargo.toml")));
     let built = read("fuzz/src/lib.rs");
+    for path in built.split("#[path = \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(
+            root.join("fuzz/src").join(path).is_file(),
+            "fuzz/src/lib.rs names {path}, which is not there"
+        );
+    }
     let mut files = Vec::new();
     collect(&root.join("src"), &mut files);
     files.retain(|(room, _)| built.contains(&format!("pub mod {room};")));

@@ -14,7 +14,7 @@ pub mod matrix;
 pub mod platform;
 #[path = "../../src/random.rs"]
 pub mod random;
-#[path = "../../src/simd.rs"]
+#[path = "../../src/simd/mod.rs"]
 pub mod simd;
 #[path = "../../src/space.rs"]
 pub mod space;
