@@ -55,11 +55,8 @@ impl SqliteStore {
 
     /// The stamp that a rewrite has kept out of the file, if the vectors are still its.
     fn noted(&self, connection: &Connection, found: &Found) -> Result<Option<Stamp>> {
-        let Ok(folders) = std::fs::read_dir(self.state_folder()) else { return Ok(None) };
-        for folder in folders.flatten().map(|entry| entry.path()) {
-            if let Some(note) = Unstamped::of(&found.entry.id, &folder)?
-                && note.holds(connection)?
-            {
+        for note in Unstamped::all(&self.state_folder())? {
+            if note.is_of(&found.entry.id) && note.holds(connection)? {
                 let stamp = note.stamp()?;
                 return Ok((Some(stamp.space.dimension) == found.entry.dimension).then_some(stamp));
             }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::entry::{Entry, list};
 use super::put::{by_key, update};
-use super::sink::{HASH, hash_values};
+use super::sink::{self, HASH, hash_values};
 use super::table::{KEY, SAVED};
 use crate::error::{Error, Kind, Result};
 use crate::store::Changes;
@@ -78,9 +78,7 @@ pub(super) fn note(connection: &Connection, entry: &Entry, out: &mut dyn Write) 
     let mut written = Writer::new(out)?;
     begin_notes(&mut written, entry)?;
     each(connection, entry, &mut |key, hashes| {
-        written.begin_row()?;
-        let hashes = hashes.iter().map(|hash| ValueRef::Blob(hash));
-        key.iter().copied().chain(hashes).try_for_each(|value| written.value(value))
+        sink::note(&mut written, key.iter().copied(), hashes.each_ref())
     })?;
     written.end_table()?;
     written.finish()

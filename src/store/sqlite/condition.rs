@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::entry::Entry;
+use super::entry::{Entry, enclosed};
 use crate::error::{Error, Kind, Result};
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::quoted;
@@ -48,11 +48,6 @@ pub(super) fn reads_vector(connection: &Connection, entry: &Entry) -> Result<Opt
         }
     }
     Ok(None)
-}
-
-/// The condition as a part of others. A line comment at its end ends with the line.
-pub(super) fn enclosed(condition: &str) -> String {
-    format!("({condition}\n)")
 }
 
 /// The tables and views of the file without their rows, in memory: there one may listen to what a statement reads.

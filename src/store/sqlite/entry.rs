@@ -3,7 +3,6 @@
 use crate::store::sql::rows_file::quoted;
 use crate::store::{Metric, Settings};
 
-use super::condition::enclosed;
 use super::encoding::Encoding;
 
 /// A column with vectors, and all that is needed to read and rewrite it.
@@ -120,6 +119,11 @@ const GROUP: &str = "&dimension=";
 /// Whether an id is that of one group of several dimensions.
 pub(super) fn is_group(id: &str) -> bool {
     id.contains(GROUP)
+}
+
+/// A condition as a part of others. A line comment at its end ends with the line.
+pub(super) fn enclosed(condition: &str) -> String {
+    format!("({condition}\n)")
 }
 
 /// Names as a list for SQL.

@@ -4,8 +4,7 @@
 use rusqlite::Connection;
 
 use super::SqliteStore;
-use super::condition::enclosed;
-use super::entry::Entry;
+use super::entry::{Entry, enclosed};
 use super::stamp::{self, Stamp};
 use super::unstamped::Unstamped;
 use crate::error::{Error, Kind, Result};
@@ -16,9 +15,7 @@ impl SqliteStore {
     /// What migrations left in the table of `entry`, in other collections than this one: in the file, or noted beside it.
     fn others_of(&self, connection: &Connection, entry: &Entry) -> Result<Vec<Stamp>> {
         let mut all = stamp::all(connection)?;
-        let folders = std::fs::read_dir(self.state_folder()).into_iter().flatten().flatten();
-        for note in folders.filter_map(|folder| Unstamped::at(&folder.path()).transpose()) {
-            let note = note?;
+        for note in Unstamped::all(&self.state_folder())? {
             if note.holds(connection)? {
                 all.push(note.stamp()?);
             }

@@ -6,8 +6,7 @@ use std::thread;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::condition::enclosed;
-use super::entry::Entry;
+use super::entry::{Entry, enclosed};
 use super::holder::Cursor;
 use crate::error::Result;
 use crate::store::sql::Doing;

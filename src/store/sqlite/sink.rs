@@ -35,11 +35,19 @@ impl Sink<'_, '_> {
 
     /// Notes what a record holds after the rewrite.
     pub fn note(&mut self, key: &[Value], contents: &[u8; HASH], vector: &[u8; HASH]) -> Result<()> {
-        self.written.begin_row()?;
-        key.iter().try_for_each(|value| self.written.value(value.into()))?;
-        self.written.value(ValueRef::Blob(contents))?;
-        self.written.value(ValueRef::Blob(vector))
+        note(self.written, key.iter().map(ValueRef::from), [contents, vector])
     }
+}
+
+/// Notes the key of a record and the hashes of what it holds, see [`Sink::written`].
+pub(super) fn note<'v>(
+    written: &mut Writer<'_>,
+    mut key: impl Iterator<Item = ValueRef<'v>>,
+    hashes: [&[u8; HASH]; 2],
+) -> Result<()> {
+    written.begin_row()?;
+    key.try_for_each(|value| written.value(value))?;
+    hashes.into_iter().try_for_each(|hash| written.value(ValueRef::Blob(hash)))
 }
 
 /// Everything that a rewrite must leave alone, as one digest. Records have to come in the order of their keys.

@@ -86,11 +86,22 @@ impl Unstamped {
 
     /// The note of the migration whose folder this is, if it left no stamp on this collection.
     pub fn of(collection: &str, folder: &Path) -> Result<Option<Unstamped>> {
-        Ok(Unstamped::at(folder)?.filter(|note| note.collection == collection))
+        Ok(Unstamped::at(folder)?.filter(|note| note.is_of(collection)))
+    }
+
+    /// Whether it is of this collection.
+    pub fn is_of(&self, collection: &str) -> bool {
+        self.collection == collection
+    }
+
+    /// The notes of all migrations that left no stamp; `state` is the folder of their folders.
+    pub fn all(state: &Path) -> Result<Vec<Unstamped>> {
+        let folders = std::fs::read_dir(state).into_iter().flatten().flatten();
+        folders.filter_map(|folder| Unstamped::at(&folder.path()).transpose()).collect()
     }
 
     /// The note of the migration whose folder this is, if it left no stamp.
-    pub fn at(folder: &Path) -> Result<Option<Unstamped>> {
+    fn at(folder: &Path) -> Result<Option<Unstamped>> {
         let path = folder.join(NAME);
         if !path.exists() {
             return Ok(None);
