@@ -288,3 +288,37 @@ fn the_embedding_function_follows_the_model() {
         assert!(error.contains("openai"), "{error}");
     }
 }
+
+/// So many that what was read is kept in memory: nobody may be shown what is no longer there.
+#[test]
+fn a_large_collection_is_read_again_once_somebody_wrote_to_it() {
+    let made = Made::new("1.5.9", &["--n", "100100", "--dim", "4", "--batch-size", "5000"]);
+    let store = made.open();
+    let read = |store: &dyn VectorStore| {
+        let of = collection(store, "docs");
+        let all = std::sync::Mutex::new(Vec::new());
+        let look = |batch: &embedport::store::Batch| {
+            let rows = batch.ids.iter().zip(batch.vectors.rows());
+            all.lock().expect("lock").extend(rows.map(|(id, vector)| (id.clone(), format!("{vector}"))));
+            Ok(())
+        };
+        store.each(&of, &look).expect("read");
+        let mut all = all.into_inner().expect("lock");
+        all.sort();
+        all
+    };
+    let before = read(store.as_ref());
+    assert!(before.len() >= 100_000, "{}", before.len());
+    assert!(read(store.as_ref()) == before, "read twice, nothing written");
+    run("1.5.9", "act.py", &["change", made.database().to_str().expect("text"), "docs"]);
+    let after = read(store.as_ref());
+    assert!(after != before && after == read(made.open().as_ref()), "what was read before is shown again");
+
+    let mut store = store;
+    let rewritten = rewrite(store.as_mut(), "docs", "m1", 6);
+    assert_eq!(rewritten.sources.len(), after.len());
+    let migrated = read(store.as_ref());
+    assert!(migrated == read(made.open().as_ref()));
+    store.restore(&rewritten.backup, Since::Refuse).expect("restored");
+    assert!(read(store.as_ref()) == after && migrated != after);
+}

@@ -41,7 +41,9 @@ impl Delivered {
         }
         for (id, row) in batch.ids.iter().zip(batch.vectors.rows()) {
             let sketch = sketcher.sketch(id, row);
-            found.not_finite += u64::from(row.iter().any(|x| !x.is_finite()));
+            // A finite length has only finite components; a length beyond f32 may have.
+            let is_finite = sketch.norm.is_finite() || row.iter().all(|x| x.is_finite());
+            found.not_finite += u64::from(!is_finite);
             found.length_deviation = found.length_deviation.max((f64::from(sketch.norm) - 1.0).abs());
             found.sketches.push(sketch);
         }

@@ -40,21 +40,46 @@ impl Queries {
     }
 
     /// How far a vector is from a query, by their inner product and the vector's squared length.
-    #[inline(always)]
     pub fn distance(&self, product: f32, square: f32, query: usize) -> f32 {
+        self.distance_of(product, self.part(square), query)
+    }
+
+    /// What a vector adds to its distances from any query, by its squared length.
+    fn part(&self, square: f32) -> f32 {
         match self.metric {
-            Metric::Cosine => 1.0 - product / square.sqrt().max(f32::MIN_POSITIVE),
-            Metric::Ip => 1.0 - product,
-            Metric::L2 => self.squares.get(query).unwrap_or(&0.0) + square - 2.0 * product,
+            Metric::Cosine => 1.0 / square.sqrt().max(f32::MIN_POSITIVE),
+            Metric::Ip => 0.0,
+            Metric::L2 => square,
         }
     }
 
-    /// Puts the distances of `query` to some vectors into `out`.
-    fn distances(&self, products: &[f32], squares: &[f32], query: usize, out: &mut Vec<f32>) {
+    #[inline(always)]
+    fn distance_of(&self, product: f32, part: f32, query: usize) -> f32 {
+        match self.metric {
+            Metric::Cosine => 1.0 - product * part,
+            Metric::Ip => 1.0 - product,
+            Metric::L2 => self.squares.get(query).unwrap_or(&0.0) + part - 2.0 * product,
+        }
+    }
+
+    /// Puts the distances of `query` to vectors with these parts into `out`; whether any is below `bound`.
+    fn distances(
+        &self,
+        (products, parts): (&[f32], &[f32]),
+        query: usize,
+        bound: f32,
+        out: &mut Vec<f32>,
+    ) -> bool {
         out.clear();
+        out.resize(products.len(), 0.0);
         Arch::new().dispatch(|| {
-            out.extend(products.iter().zip(squares).map(|(p, s)| self.distance(*p, *s, query)));
-        });
+            let mut any = false;
+            for ((out, product), part) in out.iter_mut().zip(products).zip(parts) {
+                *out = self.distance_of(*product, *part, query);
+                any |= *out < bound;
+            }
+            any
+        })
     }
 
     /// Distances of a query that differ by less are a tie: rounding, relative to the lengths at play.
@@ -117,14 +142,13 @@ impl ExactSearch {
         let mut products = Array2::zeros((self.queries().nrows(), vectors.nrows()));
         matrix::product_transposed(self.queries(), vectors, None, products.view_mut())?;
         let square = |v: ArrayView1<f32>| v.to_slice().map_or_else(|| v.dot(&v), simd::squares_f32);
-        let squares: Vec<f32> = vectors.rows().into_iter().map(square).collect();
-        let mut distances = Vec::with_capacity(squares.len());
+        let parts: Vec<f32> = vectors.rows().into_iter().map(|v| self.queries.part(square(v))).collect();
+        let mut distances = Vec::with_capacity(parts.len());
         let products = products.into_raw_vec_and_offset().0;
-        for (query, row) in products.chunks_exact(squares.len().max(1)).enumerate() {
+        for (query, row) in products.chunks_exact(parts.len().max(1)).enumerate() {
             let (Some(bound), Some(best)) = (self.bound.get(query), self.best.get(query)) else { continue };
             let mut to_beat = f32::from_bits(bound.load(Ordering::Relaxed));
-            self.queries.distances(row, &squares, query, &mut distances);
-            if !simd::any_below(&distances, to_beat) {
+            if !self.queries.distances((row, &parts), query, to_beat, &mut distances) {
                 continue;
             }
             for (&distance, id) in distances.iter().zip(ids) {

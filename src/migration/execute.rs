@@ -217,7 +217,7 @@ impl Run<'_> {
         projection: &Projection,
         instead: &Instead<'_>,
         judge: &Judge,
-        probes: &mut ProbeCollector<'_>,
+        probes: &mut ProbeCollector,
     ) -> Result<Applied> {
         let texts = match &projection.assisted {
             Some(assisted) if self.collection.texts > 0 => Some(Remembered::of(rewrite, assisted.words())?),

@@ -1,11 +1,11 @@
 //! A fingerprint of records and vectors that does not depend on their order.
 
 use ndarray::ArrayView1;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::platform::bytes;
 
-/// The sum, modulo 2^128, of the XXH3 of each record: records can be added from several threads and in any order (Bellare and
+/// The sum, modulo 2^128, of the XXH3 of each record's vector, seeded by that of its id: records can be added from several threads and in any order (Bellare and
 /// Micciancio 1997, "A new paradigm for collision-free hashing"). It tells accidents apart, and is not meant against deceit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(u128);
@@ -14,11 +14,8 @@ impl Fingerprint {
     /// Adds a record and its vector, byte for byte.
     pub fn add(&mut self, id: &str, vector: ArrayView1<f32>) {
         let vector = vector.as_standard_layout();
-        let mut hash = Xxh3::new();
-        hash.update(&(id.len() as u64).to_le_bytes());
-        hash.update(id.as_bytes());
-        hash.update(&bytes::of_f32(vector.as_slice().unwrap_or_default()));
-        self.0 = self.0.wrapping_add(hash.digest128());
+        let vector = bytes::of_f32(vector.as_slice().unwrap_or_default());
+        self.0 = self.0.wrapping_add(xxh3_128_with_seed(&vector, xxh3_64(id.as_bytes())));
     }
 
     /// Adds everything that was added to `other`.

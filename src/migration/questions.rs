@@ -7,7 +7,7 @@ use ndarray::{Array2, Axis};
 use crate::context::Context;
 use crate::embed::{Embedder, Role};
 use crate::error::Result;
-use crate::projection::{Projection, text_key};
+use crate::projection::{Projection, text_hash, text_hash_of_key};
 
 /// Queries asked at most.
 pub(super) const QUERIES: usize = 100;
@@ -26,20 +26,21 @@ pub struct Probes {
 }
 
 /// Collects probes while records stream by.
-pub struct ProbeCollector<'a> {
-    held_out: HashMap<&'a str, usize>,
+pub struct ProbeCollector {
+    /// Rows of held-out pairs by the hash of their text.
+    held_out: HashMap<[u8; 8], usize>,
     matched: Vec<(String, usize)>,
     texts: Vec<(String, String)>,
     stride: usize,
     seen: usize,
 }
 
-impl<'a> ProbeCollector<'a> {
+impl ProbeCollector {
     /// For a collection in which `texts` records have a text.
-    pub fn new(projection: &'a Projection, texts: u64) -> Self {
+    pub fn new(projection: &Projection, texts: u64) -> Self {
         let held_out = projection.held_out.iter().flat_map(|h| h.ids.iter().enumerate());
         ProbeCollector {
-            held_out: held_out.map(|(row, id)| (id.as_str(), row)).collect(),
+            held_out: held_out.filter_map(|(row, id)| Some((text_hash_of_key(id)?, row))).collect(),
             matched: Vec::new(),
             texts: Vec::new(),
             stride: (texts as usize / EMBEDDED_PROBES).max(1),
@@ -55,7 +56,7 @@ impl<'a> ProbeCollector<'a> {
         }
         if !self.held_out.is_empty()
             && self.matched.len() < QUERIES
-            && let Some(row) = self.held_out.get(text_key(text).as_str())
+            && let Some(row) = self.held_out.get(&text_hash(text))
         {
             self.matched.push((id.to_owned(), *row));
         }

@@ -1,45 +1,16 @@
-//! Durable writing, positioned reading, free space, file hashes.
+//! Durable names, positioned reading and writing, free space, file hashes.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
+pub(crate) use super::atomic::{persist, temporary_in, temporary_name};
+pub use super::atomic::{remove_temporaries, write, write_atomically, write_hashed, write_json};
 use super::fault;
 use crate::error::{Error, Kind, Result};
-
-/// Writes a file that is either wholly there or not at all: a temporary file in the same folder,
-/// fsync, rename, fsync of the folder. A file already at `path` is replaced. The writer is buffered.
-///
-/// # Errors
-/// [`Kind::CannotWrite`](crate::error::Kind::CannotWrite) without room or permission; nothing is left behind.
-pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let folder = parent(path);
-    let wrap = |cause| Error::io("write", path, cause);
-    fault::reach(&point("write", path)).map_err(wrap)?;
-    let temporary = temporary_in(&folder).map_err(wrap)?;
-    let mut out = BufWriter::with_capacity(1 << 18, temporary.as_file());
-    write(&mut out).and_then(|()| out.flush()).map_err(wrap)?;
-    drop(out);
-    temporary.as_file().sync_all().map_err(wrap)?;
-    persist(temporary, path).map_err(wrap)?;
-    sync_folder(&folder)
-}
-
-/// As [`write_atomically`], for bytes that are there already.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, |out| out.write_all(bytes))
-}
-
-/// As [`write`], of a value as JSON.
-pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let json = serde_json::to_vec(value).map_err(|e| {
-        Error::new(Kind::Internal, format!("cannot write `{}` as JSON", path.display())).because(e)
-    })?;
-    write(path, &json)
-}
 
 /// Reads the file at `path` if it holds at most `most` bytes.
 ///
@@ -163,18 +134,6 @@ pub fn is_doomed(folder: &Path) -> bool {
     folder.extension().is_some_and(|e| e == DOOMED)
 }
 
-/// Removes what killed runs of [`write_atomically`] left in `folder`. The caller knows that none is running.
-pub fn remove_temporaries(folder: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && path.is_file() {
-            fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
-        }
-    }
-    Ok(())
-}
-
 /// Bytes that this process may still write to the file system of `path` (or of its nearest existing parent).
 pub fn free_bytes(path: &Path) -> Result<u64> {
     let mut existing = path;
@@ -219,11 +178,16 @@ pub fn hash_of(mut file: impl Read) -> io::Result<(u64, String)> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok((bytes, format!("{:032x}", hash.digest128())));
+            return Ok((bytes, shown(&hash)));
         }
         hash.update(buffer.get(..read).unwrap_or_default());
         bytes += read as u64;
     }
+}
+
+/// A hash as it is noted.
+pub fn shown(hash: &Xxh3) -> String {
+    format!("{:032x}", hash.digest128())
 }
 
 /// Bytes as lower case hexadecimal digits.
@@ -310,55 +274,9 @@ pub fn resolved(path: &Path) -> Result<PathBuf> {
     Ok(absolute)
 }
 
-/// Names of temporary files.
-const PREFIX: &str = ".embedport-";
-const SUFFIX: &str = ".tmp";
-
-/// Gives a complete file its name. On Unix through the C library, where a test can see and stop it.
-#[cfg(unix)]
-pub(crate) fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
-    let temporary = temporary.into_temp_path();
-    fs::rename(&temporary, path)?;
-    temporary.keep().map(drop).map_err(|e| e.error)
-}
-
-#[cfg(not(unix))]
-pub(crate) fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
-    temporary.persist(path).map(drop).map_err(|e| e.error)
-}
-
-/// A name in `folder` for what [`remove_temporaries`] is to remove after a kill.
-pub(crate) fn temporary_name(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{PREFIX}{name}{SUFFIX}"))
-}
-
-/// An empty file in `folder`, removed when it is dropped.
-pub(crate) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
-    // As any other new file, not private to the owner: the umask decides.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_failed_write_leaves_the_file_that_was_there_and_no_other() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("a.json");
-        write_atomically(&path, |out| out.write_all(b"one")).expect("write");
-        let failed = write_atomically(&path, |out| {
-            out.write_all(b"two")?;
-            Err(io::ErrorKind::StorageFull.into())
-        });
-        assert_eq!(failed.map_err(|e| e.kind()), Err(Kind::CannotWrite));
-        assert_eq!(fs::read(&path).expect("read"), b"one");
-        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
-    }
 
     #[test]
     fn a_folder_that_is_given_up_is_whole_or_doomed_and_what_was_begun_can_be_ended() {
@@ -370,16 +288,6 @@ mod tests {
         remove_whole_folder(&folder).expect("removed");
         remove_whole_folder(&folder).expect("nothing there is fine");
         assert_eq!(fs::read_dir(above.path()).expect("list").count(), 0);
-    }
-
-    #[test]
-    fn temporary_files_of_killed_runs_go_and_others_stay() {
-        let folder = tempfile::tempdir().expect("folder");
-        let names = [".embedport-a1b2c3.tmp", "notes.tmp", ".embedport-notes"];
-        names.iter().for_each(|name| fs::write(folder.path().join(name), "x").expect("write"));
-        remove_temporaries(folder.path()).expect("removed");
-        let left = names.map(|name| folder.path().join(name).exists());
-        assert_eq!(left, [false, true, true]);
     }
 
     #[test]

@@ -121,6 +121,18 @@ pub fn only_readers_of(file: &Path, folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What changes when somebody writes to a file: its number, its bytes, and when its contents last changed.
+pub type State = (u64, u64, (i64, i64));
+
+/// See [`State`]. Two writes within one step of the file system's clock look like one.
+pub fn state(metadata: &Metadata) -> State {
+    (number(metadata), metadata.len(), modified(metadata))
+}
+
+/// Records that take longer to read than the clock of a file system takes for a step: somebody who writes behind the reader
+/// gives the file another [`State`].
+pub const MANY: u64 = 100_000;
+
 /// When a file's contents last changed: seconds, nanoseconds.
 pub fn modified(metadata: &Metadata) -> (i64, i64) {
     #[cfg(unix)]

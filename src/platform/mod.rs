@@ -2,6 +2,7 @@
 //!
 //! Every `cfg` on an operating system is in this folder, but for a wish for large pages in `hnsw::pages`, which may not use it.
 
+mod atomic;
 #[doc(hidden)]
 pub mod bytes;
 pub mod fault;

@@ -1,7 +1,7 @@
 //! Making a file durable beside other work.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::{Builder, JoinHandle};
 
@@ -35,5 +35,52 @@ impl Syncing {
     pub fn finish(self) -> Result<()> {
         let synced = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         synced.map_err(|e| Error::io("fsync", &self.path, e))
+    }
+}
+
+/// Writes to a file and has the disk begin with what is there, so that a long file is not all waited for at its end.
+pub(super) struct Early<'f> {
+    file: &'f File,
+    /// Bytes since the disk was last told to begin.
+    since: usize,
+    begun: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl<'f> Early<'f> {
+    pub fn new(file: &'f File) -> Early<'f> {
+        Early { file, since: 0, begun: None }
+    }
+
+    /// Makes the file durable.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.wait()?;
+        self.file.sync_all()
+    }
+
+    /// The system tells of a failure once, so whoever began has to be heard.
+    fn wait(&mut self) -> io::Result<()> {
+        let begun = self.begun.take().map(JoinHandle::join);
+        begun.map_or(Ok(()), |synced| synced.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    }
+}
+
+impl Write for Early<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        /// Less than this is written while it is waited for.
+        const MUCH: usize = 8 << 20;
+        let mut file = self.file;
+        let written = file.write(bytes)?;
+        self.since += written;
+        if self.since >= MUCH && self.begun.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.wait()?;
+            self.since = 0;
+            let file = self.file.try_clone()?;
+            self.begun = Some(Builder::new().spawn(move || file.sync_data())?);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

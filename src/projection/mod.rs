@@ -31,7 +31,7 @@ pub use bridge::BridgeReport;
 pub use chain::Chain;
 pub use header::{Header, Subject};
 pub use kind::Kind;
-pub use pairs::{Pairs, text_key};
+pub use pairs::{Pairs, text_hash, text_hash_of_key, text_key};
 pub use role::Role;
 pub use trust::{Rated, Trust};
 pub use words::{Codes, MOST_WORDS, Words};

@@ -34,7 +34,21 @@ pub(super) struct TextRows {
 /// Id of a pair whose text is known: the same text has the same id in training and in any store, and the id does
 /// not tell the text. Eight bytes of its SHA-256.
 pub fn text_key(text: &str) -> String {
-    format!("text:{}", files::hex(&Sha256::digest(text.as_bytes())[..8]))
+    format!("text:{}", files::hex(&text_hash(text)))
+}
+
+/// The eight bytes of a [`text_key`].
+pub fn text_hash(text: &str) -> [u8; 8] {
+    let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    first
+}
+
+/// The bytes that [`text_hash`] gives, of a [`text_key`]; `None` if it is none.
+pub fn text_hash_of_key(key: &str) -> Option<[u8; 8]> {
+    let digits = key.strip_prefix("text:").filter(|digits| digits.len() == 16 && digits.is_ascii())?;
+    Some(u64::from_str_radix(digits, 16).ok()?.to_be_bytes())
 }
 
 impl Pairs {

@@ -41,8 +41,12 @@ impl BackupFile {
     /// # Errors
     /// If it cannot be read.
     pub(super) fn of(path: &Path, name: PathBuf) -> Result<BackupFile> {
-        let (bytes, xxh3) = files::hash(path)?;
-        Ok(BackupFile { path: name, bytes, xxh3 })
+        Ok(BackupFile::written(name, files::hash(path)?))
+    }
+
+    /// Describes a file as `name` by what [`files::write_hashed`] said of it.
+    pub(super) fn written(name: PathBuf, (bytes, xxh3): (u64, String)) -> BackupFile {
+        BackupFile { path: name, bytes, xxh3 }
     }
 
     /// Whether a file of this size lies at `path`. Reads no content.

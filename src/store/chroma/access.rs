@@ -1,6 +1,7 @@
 //! Opening the database: to read one moment of it, or to keep everybody else out.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -138,12 +139,12 @@ impl ChromaStore {
         connection: &Connection,
         release: Release,
         collection: &Collection,
-    ) -> Result<Snapshot> {
+    ) -> Result<Arc<Snapshot>> {
         let entry = catalog::find(connection, release, &collection.id)?;
         if let Some(why) = entry.unsupported.as_ref().filter(|_| release.unsupported().is_none()) {
             return Err(unsupported(&entry.name, why));
         }
-        Snapshot::open(connection, &self.folder, entry)
+        self.see(connection, entry)
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) fn write(
         let saved = save_rows(connection, &rows, release, snapshot, look);
         (hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), saved)
     });
-    let content = saved?;
-    let mut kept = vec![BackupFile::of(&rows, relative(store, &rows))?];
+    let (content, written) = saved?;
+    let mut kept = vec![BackupFile::written(relative(store, &rows), written)];
     kept.extend(hashed?);
     let mut open = Vec::new();
     if full {
@@ -67,17 +67,18 @@ pub(super) fn write(
     Ok((Saved { backup, content }, open))
 }
 
+/// Returns the digest of the contents, and what the file holds.
 fn save_rows(
     connection: &Connection,
     path: &Path,
     release: Release,
     snapshot: &Snapshot,
     look: &mut dyn FnMut(&str, &str),
-) -> Result<String> {
+) -> Result<(String, (u64, String))> {
     let entry = &snapshot.entry;
     let mut failed = None;
     let mut digest = String::new();
-    files::write_atomically(path, |out| {
+    let written = files::write_hashed(path, |out| {
         let mut save = || -> Result<String> {
             let mut writer = Writer::new(out)?;
             let mut some = |table: &str, condition: &str, values: &[&str]| {
@@ -108,7 +109,7 @@ fn save_rows(
         }
     })
     .map_err(|e| failed.take().unwrap_or(e))?;
-    Ok(digest)
+    Ok((digest, written))
 }
 
 /// Copies rows of `table`, which is called `t` in `condition`.

@@ -1,8 +1,8 @@
 //! A fingerprint of everything that a rewrite must leave alone; on the same walk the rows can be saved.
 
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
-use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::release::Release;
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::platform::files;
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::Writer;
 
-/// SHA-256 over ids, texts and metadata of the METADATA segment `segment`, in the order of the keys.
+/// XXH3 (128 bits) over ids, texts and metadata of the METADATA segment `segment`, in the order of the keys.
 pub(super) fn content(connection: &Connection, release: Release, segment: &str) -> Result<String> {
     Digester::new(connection, release, segment).run(&mut |_, _| {})
 }
@@ -21,9 +21,12 @@ pub(super) struct Digester<'a, 'w, 'o> {
     release: Release,
     segment: &'a str,
     writer: Option<&'w mut Writer<'o>>,
-    hash: Sha256,
+    hash: Xxh3,
     buffer: Vec<u8>,
 }
+
+/// Columns that are hashed, beside the id.
+const MOST_HASHED: usize = 5;
 
 /// One table's part of the walk. The statement gives the record's id first, then the whole row.
 struct Part<'s> {
@@ -36,7 +39,7 @@ struct Part<'s> {
 impl<'a, 'w, 'o> Digester<'a, 'w, 'o> {
     pub fn new(connection: &'a Connection, release: Release, segment: &'a str) -> Self {
         let buffer = Vec::with_capacity(1 << 16);
-        Digester { connection, release, segment, writer: None, hash: Sha256::new(), buffer }
+        Digester { connection, release, segment, writer: None, hash: Xxh3::new(), buffer }
     }
 
     /// The rows go there on the way, whole.
@@ -55,7 +58,7 @@ impl<'a, 'w, 'o> Digester<'a, 'w, 'o> {
             },
             look,
         )?;
-        let values = ["key", "string_value", "int_value", "float_value", "bool_value"];
+        let values: [&str; MOST_HASHED] = ["key", "string_value", "int_value", "float_value", "bool_value"];
         self.part(
             &Part {
                 table: "embedding_metadata",
@@ -77,7 +80,7 @@ impl<'a, 'w, 'o> Digester<'a, 'w, 'o> {
             )?;
         }
         self.flush();
-        Ok(files::hex(&self.hash.finalize()))
+        Ok(files::shown(&self.hash))
     }
 
     fn part(&mut self, part: &Part<'_>, look: &mut dyn FnMut(&str, &str)) -> Result<()> {
@@ -90,18 +93,32 @@ impl<'a, 'w, 'o> Digester<'a, 'w, 'o> {
         if let Some(writer) = &mut self.writer {
             writer.table(part.table, names.get(1..).unwrap_or_default())?;
         }
+        // Where among the hashed values each column belongs.
+        let place = |column: usize| hashed.iter().position(|at| *at == Some(column));
+        let places: Vec<Option<usize>> = (0..names.len()).map(place).collect();
         let mut rows = statement.query([self.segment]).doing(doing)?;
         while let Some(row) = rows.next().doing(doing)? {
-            self.value(row.get_ref(0).doing(doing)?);
-            for column in &hashed {
-                self.value(column.map_or(Ok(ValueRef::Null), |column| row.get_ref(column)).doing(doing)?);
-            }
-            if let [Some(key), Some(text), ..] = hashed[..] {
-                show_text(row, key, text, look);
-            }
+            let id = row.get_ref(0).doing(doing)?;
+            let mut values = [ValueRef::Null; MOST_HASHED];
             if let Some(writer) = &mut self.writer {
-                writer.row(row, 1..names.len())?;
+                writer.begin_row()?;
             }
+            for (column, place) in places.iter().enumerate().skip(1) {
+                if place.is_none() && self.writer.is_none() {
+                    continue;
+                }
+                let value = row.get_ref(column).doing(doing)?;
+                if let Some(writer) = &mut self.writer {
+                    writer.value(value)?;
+                }
+                if let Some(kept) = place.and_then(|place| values.get_mut(place)) {
+                    *kept = value;
+                }
+            }
+            self.value(id);
+            values.iter().take(hashed.len()).for_each(|value| self.value(*value));
+            let [key, text, ..] = values;
+            show_text(id, key, text, look);
             if self.buffer.len() > 1 << 15 {
                 self.flush();
             }
@@ -134,9 +151,8 @@ impl<'a, 'w, 'o> Digester<'a, 'w, 'o> {
     }
 }
 
-fn show_text(row: &Row<'_>, key: usize, text: usize, look: &mut dyn FnMut(&str, &str)) {
-    if let (Ok(ValueRef::Text(b"chroma:document")), Ok(ValueRef::Text(id)), Ok(ValueRef::Text(text))) =
-        (row.get_ref(key), row.get_ref(0), row.get_ref(text))
+fn show_text(id: ValueRef<'_>, key: ValueRef<'_>, text: ValueRef<'_>, look: &mut dyn FnMut(&str, &str)) {
+    if let (ValueRef::Text(b"chroma:document"), ValueRef::Text(id), ValueRef::Text(text)) = (key, id, text)
         && let (Ok(id), Ok(text)) = (std::str::from_utf8(id), std::str::from_utf8(text))
     {
         look(id, text);

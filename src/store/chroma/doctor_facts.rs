@@ -163,7 +163,7 @@ impl Files {
         });
         // No record takes less than a byte of it.
         let bound = header.as_ref().map_or(0, |header| header.count).min(bytes.len() as u64);
-        let pickle = pickle::read(&bytes, bound);
+        let pickle = pickle::read(&bytes, bound).map(IndexMetadata::into_owned);
         // As Chroma 1.x does: no labels, no index.
         if pickle.as_ref().is_ok_and(|pickle| pickle.labels.is_empty()) {
             return Ok(None);

@@ -1,8 +1,7 @@
 //! Which record each element of an index belongs to: compact, since there may be millions.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Record ids by element and elements by record id: about 24 bytes a record beside the ids themselves.
 #[derive(Debug, Default)]
@@ -57,7 +56,7 @@ impl Ids {
     /// The element that the record `id` owns.
     pub fn element(&self, id: &str) -> Option<u32> {
         let hash = hash(id);
-        let from = self.by_hash.partition_point(|entry| entry.0 < hash);
+        let from = first_from(&self.by_hash, hash);
         let same = self.by_hash.get(from..).unwrap_or_default().iter().take_while(|entry| entry.0 == hash);
         same.map(|entry| entry.1).find(|element| self.text(*element) == Some(id))
     }
@@ -69,6 +68,32 @@ impl Ids {
             Some((element, self.id(element)?))
         })
     }
+}
+
+/// Where in `sorted` hashes the first lies that is `hash` or more. Hashes are spread evenly: it is looked for from where it
+/// should be.
+fn first_from(sorted: &[(u64, u32)], hash: u64) -> usize {
+    let below = |at: usize| sorted.get(at).is_some_and(|entry| entry.0 < hash);
+    let guess = ((u128::from(hash) * sorted.len() as u128) >> 64) as usize;
+    let (mut low, mut high) = (guess, guess);
+    let mut step = 1;
+    if below(guess) {
+        // All up to `low` are below.
+        while below(high) {
+            low = high + 1;
+            high = (high + step).min(sorted.len());
+            step *= 2;
+        }
+    } else {
+        // None from `high` on is below.
+        while low > 0 && !below(low) {
+            high = low;
+            low = low.saturating_sub(step);
+            step *= 2;
+        }
+    }
+    let between = sorted.get(low..high).unwrap_or_default();
+    low + between.partition_point(|entry| entry.0 < hash)
 }
 
 /// Record ids one after the other.
@@ -88,22 +113,44 @@ impl Listed {
         self.ends.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        let mut start = 0;
-        self.ends.iter().filter_map(move |end| self.text.get(std::mem::replace(&mut start, *end)..*end))
+    pub fn par_iter(&self) -> impl IndexedParallelIterator<Item = &str> {
+        (0..self.ends.len()).into_par_iter().map(|at| self.id(at))
+    }
+
+    pub fn id(&self, at: usize) -> &str {
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).unwrap_or(&0);
+        let range = self.ends.get(at).map(|end| *start..*end);
+        range.and_then(|range| self.text.get(range)).unwrap_or_default()
     }
 }
 
-/// The same for the same id as long as the program runs.
+/// The same for the same id.
 pub(super) fn hash(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
+    xxh3_64(id.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_is_found_wherever_it_lies() {
+        let even: Vec<(u64, u32)> = (0..200u64).map(|n| (xxh3_64(&n.to_le_bytes()), 0)).collect();
+        let uneven = (0..200u64).map(|n| (n * n, 0)).collect();
+        let same = vec![(u64::MAX, 0); 5];
+        for mut hashes in [even, uneven, same, Vec::new()] {
+            hashes.sort_unstable();
+            let near = |hash: u64| [hash.wrapping_sub(1), hash, hash.wrapping_add(1)];
+            let asked = hashes.iter().flat_map(|entry| near(entry.0)).chain([0, 1, u64::MAX / 2, u64::MAX]);
+            for hash in asked {
+                assert_eq!(
+                    first_from(&hashes, hash),
+                    hashes.partition_point(|entry| entry.0 < hash),
+                    "{hash}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn elements_without_a_record_and_an_empty_id() {

@@ -23,8 +23,8 @@ pub(super) const METADATA: &str = "index_metadata.pickle";
 /// The files of an index, in the order in which they are written.
 pub(super) const FILES: [&str; 5] = [LEVEL0, LENGTHS, LINKS, HEADER, METADATA];
 
-/// Elements per read.
-pub(super) const BLOCK: u32 = 1024;
+/// Elements per read: what is done with them finds them in the processor's own memory.
+pub(super) const BLOCK: u32 = 256;
 
 /// An open index. Of the contents only what [`Index::open`] checked is relied on.
 pub(super) struct Index {
@@ -69,8 +69,9 @@ impl Index {
         }
         // The header's count is now backed by bytes on disk, so it bounds what the pickle may hold.
         let pickle = std::fs::read(&metadata).map_err(|e| Error::io("read", &metadata, e))?;
-        let named = pickle::read(&pickle, header.count)?;
-        drop(pickle);
+        let named = || pickle::read(&pickle, header.count);
+        let (named, labels) = rayon::join(named, || read_labels(folder, &level0, &header));
+        let named = named?;
         if named.labels.is_empty() {
             return Ok(None);
         }
@@ -89,7 +90,7 @@ impl Index {
             total_elements_added: named.total_elements_added,
             max_seq_id: named.max_seq_id,
         };
-        index.ids = index.match_labels(&named.labels)?;
+        index.ids = match_labels(folder, labels?, &named.labels, index.header.count)?;
         if metric == Metric::Cosine {
             index.lengths = Some(read_lengths(folder, header.count)?);
         }
@@ -142,17 +143,17 @@ impl Index {
 
     /// Reads the bytes of `count` elements from `first` on.
     pub fn read(&self, first: u32, count: u32, bytes: &mut Vec<u8>) -> Result<()> {
-        let size = self.header.element_bytes();
-        let stride = usize::try_from(size).map_err(|e| damaged(&self.folder, e.to_string()))?;
-        bytes.resize(stride.saturating_mul(count as usize), 0);
-        files::read_exact_at(&self.level0, bytes, u64::from(first) * size)
-            .map_err(|e| Error::io("read", &self.path(LEVEL0), e))
+        read_elements(&self.folder, &self.level0, &self.header, (first, count), bytes)
     }
 
     /// The first elements of the blocks that make up the index, with their sizes.
     pub fn blocks(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
-        let count = self.count();
-        (0..count).step_by(BLOCK as usize).map(move |first| (first, BLOCK.min(count - first)))
+        blocks(self.count())
+    }
+
+    /// As [`Index::blocks`], for several threads.
+    pub fn par_blocks(&self) -> impl IndexedParallelIterator<Item = (u32, u32)> + use<> {
+        par_blocks(self.count())
     }
 
     /// Maps the graph into memory for searching.
@@ -164,36 +165,62 @@ impl Index {
             links: std::fs::read(self.path(LINKS)).map_err(|e| Error::io("read", &self.path(LINKS), e))?,
         })
     }
+}
 
-    /// Finds the element of each label among those that are not deleted.
-    fn match_labels(&self, named: &[(String, u64)]) -> Result<Ids> {
-        let stride = self.header.element_bytes() as usize;
-        let blocks: Vec<_> = self.blocks().collect();
-        let parts: Vec<Vec<(u64, u32)>> = blocks
-            .into_par_iter()
-            .map(|(first, count)| {
-                let mut bytes = Vec::new();
-                self.read(first, count, &mut bytes)?;
-                let elements = (first..).zip(bytes.chunks_exact(stride));
-                Ok(elements.filter(|(_, e)| !is_deleted(e)).map(|(i, e)| (label(e), i)).collect())
-            })
-            .collect::<Result<_>>()?;
-        let mut labels = parts.concat();
-        labels.sort_unstable();
-        if let Some(twice) = labels.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
-            let label = twice.first().map_or(0, |pair| pair.0);
-            return Err(damaged(&self.folder, format!("two elements of {LEVEL0} have the label {label}")));
-        }
-        let mut owned: Vec<(u32, &str)> = named
-            .iter()
-            .filter_map(|(id, label)| {
-                let at = labels.binary_search_by_key(label, |pair| pair.0).ok()?;
-                Some((labels.get(at)?.1, id.as_str()))
-            })
-            .collect();
-        owned.sort_unstable();
-        Ok(Ids::new(&owned, self.header.count as usize))
+fn blocks(count: u32) -> impl Iterator<Item = (u32, u32)> {
+    (0..count).step_by(BLOCK as usize).map(move |first| (first, BLOCK.min(count - first)))
+}
+
+fn par_blocks(count: u32) -> impl IndexedParallelIterator<Item = (u32, u32)> {
+    /// Blocks that a thread takes at a time: so few that none waits long for another's last ones.
+    const AT_A_TIME: usize = 8;
+    blocks(count).collect::<Vec<_>>().into_par_iter().with_max_len(AT_A_TIME)
+}
+
+fn read_elements(
+    folder: &Path,
+    level0: &File,
+    header: &Header,
+    (first, count): (u32, u32),
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
+    let size = header.element_bytes();
+    let stride = usize::try_from(size).map_err(|e| damaged(folder, e.to_string()))?;
+    bytes.resize(stride.saturating_mul(count as usize), 0);
+    files::read_exact_at(level0, bytes, u64::from(first) * size)
+        .map_err(|e| Error::io("read", &folder.join(LEVEL0), e))
+}
+
+/// Labels of the elements that are not deleted, with their elements, sorted.
+fn read_labels(folder: &Path, level0: &File, header: &Header) -> Result<Vec<(u64, u32)>> {
+    let stride = header.element_bytes() as usize;
+    let parts: Vec<Vec<(u64, u32)>> = par_blocks(u32::try_from(header.count).unwrap_or(u32::MAX))
+        .map_init(Vec::new, |bytes, block| {
+            read_elements(folder, level0, header, block, bytes)?;
+            let elements = (block.0..).zip(bytes.chunks_exact(stride));
+            Ok(elements.filter(|(_, e)| !is_deleted(e)).map(|(i, e)| (label(e), i)).collect())
+        })
+        .collect::<Result<_>>()?;
+    let mut labels = parts.concat();
+    labels.par_sort_unstable();
+    Ok(labels)
+}
+
+/// Finds the element of each named label.
+fn match_labels(folder: &Path, labels: Vec<(u64, u32)>, named: &[(&str, u64)], count: u64) -> Result<Ids> {
+    if let Some(twice) = labels.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
+        let label = twice.first().map_or(0, |pair| pair.0);
+        return Err(damaged(folder, format!("two elements of {LEVEL0} have the label {label}")));
     }
+    let mut owned: Vec<(u32, &str)> = named
+        .par_iter()
+        .filter_map(|(id, label)| {
+            let at = labels.binary_search_by_key(label, |pair| pair.0).ok()?;
+            Some((labels.get(at)?.1, *id))
+        })
+        .collect();
+    owned.par_sort_unstable();
+    Ok(Ids::new(&owned, count as usize))
 }
 
 /// Whether an element, given as its bytes, is deleted.

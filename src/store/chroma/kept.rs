@@ -63,9 +63,8 @@ impl Kept {
         let path = self.folder.join(index::LEVEL0);
         // Bytes since the disk was last told to begin, and what it is at: at the end all of it would be waited for.
         let begun = Mutex::new((0, Vec::new()));
-        let blocks: Vec<_> = index.blocks().collect();
-        let parts: Vec<_> = blocks
-            .into_par_iter()
+        let parts: Vec<_> = index
+            .par_blocks()
             .map_init(Buffers::default, |buffers, (first, count)| {
                 context.check()?;
                 let block = Block::read(snapshot, index, first, count, &mut buffers.source)?;

@@ -30,6 +30,7 @@ mod records;
 mod release;
 mod restore;
 mod rewrite;
+mod seen;
 mod sequence;
 mod settings;
 mod snapshot;
@@ -39,6 +40,7 @@ mod tail;
 mod traces;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use self::access::{folder_bytes, unsupported};
 use self::catalog::Entry;
@@ -46,6 +48,7 @@ use self::embedding_function::EmbeddingFunction;
 use self::records::{Cursor, Reader};
 use self::release::Release;
 use self::rewrite::ChromaRewrite;
+use self::seen::Seen;
 use self::snapshot::Snapshot;
 use self::traces::{ROWS, Traces};
 use super::{
@@ -82,13 +85,14 @@ pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn VectorSto
         return Err(Error::new(Kind::NotFound, format!("no {DATABASE} in `{}`", folder.display()))
             .hint("give the folder that was given to chromadb.PersistentClient"));
     }
-    let store = ChromaStore { folder };
+    let store = ChromaStore { folder, seen: Mutex::default() };
     store.read()?;
     Ok(Box::new(store))
 }
 
 struct ChromaStore {
     folder: PathBuf,
+    seen: Mutex<Option<Seen>>,
 }
 
 impl VectorStore for ChromaStore {
@@ -214,7 +218,8 @@ impl VectorStore for ChromaStore {
             return Err(Error::new(Kind::Refused, format!("collection `{}` never got a record", entry.name))
                 .hint("there is nothing to rewrite; the first record will set its dimension"));
         }
-        let snapshot = Snapshot::open(&connection, &self.folder, entry)?;
+        let snapshot = self.see(&connection, entry)?;
+        self.forget();
         if snapshot.count == 0 {
             return Err(Error::new(
                 Kind::Refused,
@@ -261,7 +266,7 @@ impl VectorStore for ChromaStore {
         };
         let kept = traces.kept_segment(&self.folder);
         let folder = kept.parent().filter(|_| kept.exists()).unwrap_or(&self.folder);
-        let snapshot = Snapshot::open(&rows, folder, entry)?;
+        let snapshot = Arc::new(Snapshot::open(&rows, folder, entry)?);
         Ok(Box::new(Reader { connection: rows, snapshot, cursor: Cursor::start(), texts: false }))
     }
 

@@ -21,7 +21,7 @@ const NOT_KEPT: usize = usize::MAX;
 
 /// What the pickle says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct IndexMetadata {
+pub(super) struct IndexMetadata<Id = String> {
     /// Components of a vector; 1.x leaves it out.
     pub dimensionality: Option<u64>,
     /// Highest label that was ever given.
@@ -29,7 +29,16 @@ pub(super) struct IndexMetadata {
     /// How far the index has read the queue; only 0.4.
     pub max_seq_id: Option<i64>,
     /// Record id and label, each once.
-    pub labels: Vec<(String, u64)>,
+    pub labels: Vec<(Id, u64)>,
+}
+
+impl IndexMetadata<&str> {
+    /// The same without the file's bytes.
+    pub fn into_owned(self) -> IndexMetadata {
+        let IndexMetadata { dimensionality, total_elements_added, max_seq_id, labels } = self;
+        let labels = labels.into_iter().map(|(id, label)| (id.to_owned(), label)).collect();
+        IndexMetadata { dimensionality, total_elements_added, max_seq_id, labels }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -58,7 +67,7 @@ struct Machine<'a> {
 ///
 /// # Errors
 /// [`Kind::Damaged`] for anything but the two known forms.
-pub(super) fn read(bytes: &[u8], records: u64) -> Result<IndexMetadata> {
+pub(super) fn read(bytes: &[u8], records: u64) -> Result<IndexMetadata<&str>> {
     let mut machine = Machine::default();
     let top = machine.run(bytes, records)?;
     let Value::Dict(top) = top else { return Err(damaged("holds no dict")) };
@@ -86,13 +95,13 @@ pub(super) fn read(bytes: &[u8], records: u64) -> Result<IndexMetadata> {
     Ok(found)
 }
 
-fn labels(entries: &[(Value<'_>, Value<'_>)]) -> Result<Vec<(String, u64)>> {
+fn labels<'a>(entries: &[(Value<'a>, Value<'a>)]) -> Result<Vec<(&'a str, u64)>> {
     let mut labels = Vec::with_capacity(entries.len());
     for (id, label) in entries {
         let (Value::Text(id), Value::Int(label)) = (id, label) else {
             return Err(damaged("maps something else than an id to a label"));
         };
-        labels.push(((*id).to_owned(), natural(*label)?));
+        labels.push((*id, natural(*label)?));
     }
     // Sorting numbers is faster than a set of texts; equal hashes are looked at closely.
     let is_twice = is_any_twice(labels.iter().map(|(_, label)| *label))

@@ -36,7 +36,8 @@ fn python_instance() -> Vec<u8> {
 
 #[test]
 fn an_instance_as_python_writes_it_is_read() {
-    let found = read(&python_instance(), 2).expect("valid");
+    let bytes = python_instance();
+    let found = read(&bytes, 2).expect("valid").into_owned();
     assert_eq!(
         found,
         IndexMetadata {
@@ -108,7 +109,7 @@ proptest! {
             prop_assert_eq!(found.dimensionality, Some(dimension as u64));
             prop_assert_eq!(found.total_elements_added, ids.len() as u64);
             prop_assert_eq!(found.max_seq_id, counted);
-            prop_assert_eq!(found.labels, ids.iter().cloned().zip(1..).collect::<Vec<_>>());
+            prop_assert_eq!(found.into_owned().labels, ids.iter().cloned().zip(1..).collect::<Vec<_>>());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Writing `index_metadata.pickle` in the two forms that Chroma reads.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 /// What a release wants the pickle to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) struct Named<'a> {
 /// Writes the pickle in the form that is asked for.
 pub(super) fn write(out: &mut dyn Write, named: &Named<'_>) -> io::Result<()> {
     let Named { entries, total, dimension, form } = *named;
+    // Few bytes at a time, and of one type: what is written is not asked for each time.
+    let out = &mut BufWriter::with_capacity(1 << 16, out);
     out.write_all(match form {
         Form::Dict => b"\x80\x03}(",
         Form::Object { .. } => {
@@ -78,21 +80,22 @@ pub(super) fn write(out: &mut dyn Write, named: &Named<'_>) -> io::Result<()> {
     out.write_all(match form {
         Form::Dict => b"u.",
         Form::Object { .. } => b"ub.",
-    })
+    })?;
+    out.flush()
 }
 
-fn write_label(out: &mut dyn Write, label: u64) -> io::Result<()> {
+fn write_label(out: &mut impl Write, label: u64) -> io::Result<()> {
     write_int(out, i64::try_from(label).map_err(io::Error::other)?)
 }
 
-pub(super) fn write_text(out: &mut dyn Write, text: &str) -> io::Result<()> {
+pub(super) fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
     let length = u32::try_from(text.len()).map_err(io::Error::other)?;
     out.write_all(b"X")?;
     out.write_all(&length.to_le_bytes())?;
     out.write_all(text.as_bytes())
 }
 
-pub(super) fn write_int(out: &mut dyn Write, value: i64) -> io::Result<()> {
+pub(super) fn write_int(out: &mut impl Write, value: i64) -> io::Result<()> {
     match i32::try_from(value) {
         Ok(small) => {
             out.write_all(b"J")?;

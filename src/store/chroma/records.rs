@@ -1,5 +1,7 @@
 //! Streaming the records of a collection in the order of their keys.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, params};
 
 use super::snapshot::Snapshot;
@@ -88,7 +90,7 @@ pub(super) fn texts(
 /// A stream of records.
 pub(super) struct Reader {
     pub connection: Connection,
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     pub cursor: Cursor,
     pub texts: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ndarray::ArrayView2;
 use rusqlite::Connection;
@@ -18,7 +19,6 @@ use super::traces::Traces;
 use super::{backup, fold, records};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-
 use crate::store::sql::{self, Doing};
 use crate::store::{BackupChoice, Batch, Hit, IndexChoice, IndexWay, Pass, Rewrite, RewriteTarget, Saved};
 
@@ -27,7 +27,7 @@ pub(super) struct ChromaRewrite {
     store: PathBuf,
     connection: Connection,
     release: Release,
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
     traces: Traces,
     target: RewriteTarget,
     vectors: Vectors,
@@ -49,7 +49,7 @@ impl ChromaRewrite {
         store: PathBuf,
         connection: Connection,
         release: Release,
-        snapshot: Snapshot,
+        snapshot: Arc<Snapshot>,
         target: &RewriteTarget,
     ) -> ChromaRewrite {
         let entry = &snapshot.entry;

@@ -197,9 +197,13 @@ impl Snapshot {
         self.count = records.len() as u64;
         self.live = vec![false; self.index.as_ref().map_or(0, |index| index.count() as usize)];
         let mut missing = HashSet::new();
-        for id in records.iter() {
-            let place = self.pending.place(id);
-            let element = self.index.as_ref().and_then(|index| index.ids().element(id));
+        let (index, pending) = (self.index.as_ref(), &self.pending);
+        let places: Vec<_> = records
+            .par_iter()
+            .map(|id| (pending.place(id), index.and_then(|index| index.ids().element(id))))
+            .collect();
+        for (at, (place, element)) in places.into_iter().enumerate() {
+            let id = records.id(at);
             match (place, element.and_then(|element| self.live.get_mut(element as usize))) {
                 (Some(Place::Queued(seq)), _) => self.waiting.push((seq, id.to_owned())),
                 (None, Some(live)) => *live = true,

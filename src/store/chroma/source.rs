@@ -74,8 +74,7 @@ pub(super) fn each(
     look: &(dyn Fn(&Batch) -> Result<()> + Sync),
 ) -> Result<()> {
     if let Some(index) = snapshot.index() {
-        let blocks: Vec<_> = index.blocks().collect();
-        blocks.into_par_iter().try_for_each_init(Vec::new, |buffer, (first, count)| {
+        index.par_blocks().try_for_each_init(Vec::new, |buffer, (first, count)| {
             look(&Block::read(snapshot, index, first, count, buffer)?.batch)
         })?;
     }

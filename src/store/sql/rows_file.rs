@@ -18,14 +18,18 @@ const FORMAT: &[u8] = b"embedport rows 1\n";
 /// As many columns as a table of SQLite can have by default.
 const MOST_COLUMNS: u64 = 2000;
 
-/// Writes tables.
+/// Bytes that are put together before they are written.
+const TOGETHER: usize = 1 << 16;
+
+/// Writes tables; what [`Writer::finish`] did not end is not all there.
 pub(in crate::store) struct Writer<'a> {
     out: &'a mut dyn Write,
+    waiting: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
     pub fn new(out: &'a mut dyn Write) -> Result<Self> {
-        let mut writer = Writer { out };
+        let mut writer = Writer { out, waiting: Vec::with_capacity(TOGETHER) };
         writer.bytes(FORMAT)?;
         Ok(writer)
     }
@@ -67,7 +71,8 @@ impl<'a> Writer<'a> {
     }
 
     pub fn finish(mut self) -> Result<()> {
-        self.bytes(b"Z")
+        self.bytes(b"Z")?;
+        self.write()
     }
 
     fn long(&mut self, bytes: &[u8]) -> Result<()> {
@@ -75,17 +80,34 @@ impl<'a> Writer<'a> {
         self.bytes(bytes)
     }
 
+    #[inline]
     fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out.write_all(bytes).map_err(|cause| {
-            let kind = match cause.kind() {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::PermissionDenied => Kind::CannotWrite,
-                _ => Kind::Io,
-            };
-            Error::new(kind, "cannot save rows for the way back").because(cause)
-        })
+        if self.waiting.len() + bytes.len() > TOGETHER {
+            self.write()?;
+            if bytes.len() > TOGETHER {
+                return self.out.write_all(bytes).map_err(cannot_save);
+            }
+        }
+        self.waiting.extend_from_slice(bytes);
+        Ok(())
     }
+
+    #[cold]
+    fn write(&mut self) -> Result<()> {
+        self.out.write_all(&self.waiting).map_err(cannot_save)?;
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+fn cannot_save(cause: io::Error) -> Error {
+    let kind = match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::PermissionDenied => {
+            Kind::CannotWrite
+        }
+        _ => Kind::Io,
+    };
+    Error::new(kind, "cannot save rows for the way back").because(cause)
 }
 
 /// Opens a file of this format and reads its first line.

@@ -10,19 +10,12 @@ use crate::platform::identity;
 use crate::store::sql;
 use crate::store::{Collection, StoreDescription};
 
-/// Records that take longer to count than the clock of a file system takes for a step: somebody who writes behind the count
-/// gives the file another time.
-const MANY: u64 = 100_000;
-
 /// What the files were when they were described.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// Number, bytes, and time of the last change.
-    state: [Option<FileState>; 2],
+    state: [Option<identity::State>; 2],
     description: StoreDescription,
 }
-
-type FileState = (u64, u64, (i64, i64));
 
 impl SqliteStore {
     /// The file and its log, as far as they are there.
@@ -37,9 +30,7 @@ impl SqliteStore {
 
     /// The whole file, counted, unless nobody wrote to it since that was done.
     pub(super) fn described(&self) -> Result<StoreDescription> {
-        let state = self
-            .files()
-            .map(|file| file.map(|file| (identity::number(&file), file.len(), identity::modified(&file))));
+        let state = self.files().map(|file| file.as_ref().map(identity::state));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seen) = seen.as_ref().filter(|seen| seen.state == state) {
             return Ok(seen.description.clone());
@@ -60,7 +51,7 @@ impl SqliteStore {
         };
         let records: u64 = found.iter().map(|found| found.count).sum();
         // With a log, others may write while it is counted.
-        *seen = (records >= MANY && self.files()[1].is_none())
+        *seen = (records >= identity::MANY && self.files()[1].is_none())
             .then(|| Seen { state, description: description.clone() });
         Ok(description)
     }

@@ -216,8 +216,8 @@ fn rows_of(kept: &Path, folder: &Path, found: &Found, dimension: usize) -> Resul
     connection.execute_batch("BEGIN IMMEDIATE").doing("begin to write")?;
     let mut rows = files::temporary_in(folder).map_err(wrap)?;
     let mut ignore = |_: &str, _: &str| {};
-    let (mut nowhere, mut out) = (std::io::sink(), std::io::BufWriter::new(rows.as_file_mut()));
-    let (mut writer, mut written) = (Writer::new(&mut out)?, Writer::new(&mut nowhere)?);
+    let mut nowhere = std::io::sink();
+    let (mut writer, mut written) = (Writer::new(rows.as_file_mut())?, Writer::new(&mut nowhere)?);
     let mut sink = Sink { rows: &mut writer, written: &mut written, contents: Contents::new(&mut ignore) };
     let calm = Context {
         seed: 0,
@@ -230,7 +230,5 @@ fn rows_of(kept: &Path, folder: &Path, found: &Found, dimension: usize) -> Resul
     let same = |batch: &Batch| Ok(batch.vectors.clone());
     found.holder.transform(&mut Sides::Same(&connection), &entry, dimension, &same, &mut sink, &calm)?;
     writer.finish()?;
-    std::io::Write::flush(&mut out).map_err(wrap)?;
-    drop(out);
     Ok(rows.into_temp_path())
 }

@@ -1,8 +1,7 @@
 //! Where a rewrite puts what is kept of each record, and what is found out on the way.
 
 use rusqlite::types::{Value, ValueRef};
-use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::error::Result;
 use crate::platform::files;
@@ -52,13 +51,13 @@ pub(super) fn note<'v>(
 
 /// Everything that a rewrite must leave alone, as one digest. Records have to come in the order of their keys.
 pub(super) struct Contents<'a> {
-    hash: Sha256,
+    hash: Xxh3,
     look: &'a mut dyn FnMut(&str, &str),
 }
 
 impl<'a> Contents<'a> {
     pub fn new(look: &'a mut dyn FnMut(&str, &str)) -> Self {
-        Contents { hash: Sha256::new(), look }
+        Contents { hash: Xxh3::new(), look }
     }
 
     /// One record: its identifier, its text if it has one, and the values of all columns but the vector's.
@@ -75,13 +74,13 @@ impl<'a> Contents<'a> {
             (self.look)(id, text);
         }
         self.hash.update(values);
-        self.hash.update((id.len() as u64).to_le_bytes());
-        self.hash.update(id);
+        self.hash.update(&(id.len() as u64).to_le_bytes());
+        self.hash.update(id.as_bytes());
     }
 
     /// The digest, hexadecimal.
     pub fn finish(self) -> String {
-        files::hex(&self.hash.finalize())
+        files::shown(&self.hash)
     }
 }
 

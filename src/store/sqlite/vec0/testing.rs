@@ -92,17 +92,16 @@ pub(super) fn rewrite(connection: &Connection, name: &str, dimension: usize) -> 
     let (entry, holder) = found(connection, name);
     let (mut rows, mut written, mut texts) = (Vec::new(), Vec::new(), Vec::new());
     let mut look = |id: &str, text: &str| texts.push((id.to_owned(), text.to_owned()));
-    let mut sink = Sink {
-        rows: &mut Writer::new(&mut rows)?,
-        written: &mut Writer::new(&mut written)?,
-        contents: Contents::new(&mut look),
-    };
+    let (mut rows_writer, mut written_writer) = (Writer::new(&mut rows)?, Writer::new(&mut written)?);
+    let mut sink =
+        Sink { rows: &mut rows_writer, written: &mut written_writer, contents: Contents::new(&mut look) };
     sink.written.table("written", &["key", "contents", "vector"].map(str::to_owned))?;
     let send = |batch: &Batch| Ok(mapped(&batch.vectors, dimension));
     holder.transform(&mut Sides::Same(connection), &entry, dimension, &send, &mut sink, &context())?;
     let digest = sink.contents.finish();
-    rows.extend(b"Z");
-    written.extend(b".Z");
+    rows_writer.finish()?;
+    written_writer.end_table()?;
+    written_writer.finish()?;
     let file = |bytes: &[u8]| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
