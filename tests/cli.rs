@@ -66,6 +66,7 @@ fn help_of_every_command() {
         "bridge",
         "advise",
         "migrate-collection",
+        "re-embed",
         "verify",
         "rollback",
         "backups",

@@ -110,6 +110,7 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
     };
     let migrate = "migrate-collection --store db --collection tldr --projection all-minilm-l6-v2--static-256";
     let all = "migrate-collection --store db --all --projection all-minilm-l6-v2--static-256";
+    let embed = "re-embed --store db --collection tldr --target-model embedport/static-256";
     BTreeMap::from([
         ("`inspect`", vec![run("inspect --store db")]),
         ("`inspect --deep`", vec![run("inspect --deep --store orphaned")]),
@@ -133,6 +134,12 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
             vec![run(&format!("{migrate} --yes"))]
         }),
         ("`verify`", vec![run("verify --store db")]),
+        ("`re-embed --dry-run`", vec![run(&format!("{embed} --dry-run"))]),
+        ("`re-embed`", {
+            let done = run(&format!("{embed} --yes"));
+            run("rollback --store db");
+            vec![done]
+        }),
         ("`identify`", vec![run("identify --store db --collection tldr --samples 20")]),
         ("`detect --identify`", vec![run("detect --store db --identify")]),
         ("`backups list`", vec![run("backups list --store db")]),

@@ -74,6 +74,6 @@ pub enum SinceChoice {
     Refuse,
     /// They are lost
     Drop,
-    /// They are projected back with --reverse-projection
+    /// They are projected back with --reverse-projection, or their texts embedded with --source-model
     Keep,
 }

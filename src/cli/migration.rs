@@ -4,7 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{BackupArgument, IndexArgument, RegistryFile, SinceChoice, StoreCollection};
+use super::{BackupArgument, DeviceChoice, IndexArgument, RegistryFile, SinceChoice, StoreCollection};
+
+/// Whether a plan is carried out.
+#[derive(Args, Debug)]
+pub struct Consent {
+    /// Print the plan and stop
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
 
 /// Arguments of `migrate-collection`.
 #[derive(Args, Debug)]
@@ -32,12 +43,9 @@ pub struct MigrateCollection {
     /// itself if bundled or in the hub cache
     #[arg(long, value_name = "MODEL")]
     pub target_model: Option<String>,
-    /// Print the plan and stop
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub consent: Consent,
     /// Keep nothing for the way back: saves disk, and there is no rollback
     #[arg(long)]
     pub no_backup: bool,
@@ -54,6 +62,54 @@ pub struct MigrateCollection {
     /// What is saved for the way back
     #[arg(long, value_enum, default_value_t = BackupArgument::Auto, conflicts_with = "no_backup")]
     pub backup: BackupArgument,
+}
+
+/// Arguments of `re-embed`.
+#[derive(Args, Debug)]
+#[command(after_help = embedport::platform::holders::SIGHT)]
+pub struct ReEmbed {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: StoreCollection,
+    /// Model to embed the texts with: NAME, or NAME,path=FOLDER
+    #[arg(long, value_name = "MODEL")]
+    pub target_model: String,
+    /// Projection to that model's space: it maps what is not embedded, and tells which records are worst served
+    #[arg(long, value_name = "FILE_OR_NAME")]
+    pub projection: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryFile,
+    /// Embed the texts of so many percent of the records, the most crowded first; the rest is projected, or keeps the model's
+    /// vectors that it has [default: every text]
+    #[arg(long, value_name = "P", value_parser = percent)]
+    pub percent: Option<f64>,
+    /// Model that made the stored vectors, where the store does not record it
+    #[arg(long, value_name = "MODEL")]
+    pub source_model: Option<String>,
+    /// Where the model runs
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub consent: Consent,
+    /// Keep nothing for the way back: saves disk, and there is no rollback
+    #[arg(long)]
+    pub no_backup: bool,
+    /// Go on although the stored vectors do not look like the projection's source
+    #[arg(long)]
+    pub accept_unrecognised_vectors: bool,
+    /// What becomes of the neighbour graph
+    #[arg(long, value_enum, default_value_t = IndexArgument::Auto)]
+    pub index: IndexArgument,
+    /// What is saved for the way back
+    #[arg(long, value_enum, default_value_t = BackupArgument::Auto, conflicts_with = "no_backup")]
+    pub backup: BackupArgument,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let found = text.trim_end_matches('%').parse::<f64>().ok().filter(|p| *p > 0.0 && *p <= 100.0);
+    found.ok_or_else(|| "wanted a number above 0 and at most 100".to_owned())
 }
 
 /// Arguments of `verify`.
@@ -83,8 +139,12 @@ pub struct Rollback {
     #[arg(long, value_enum, default_value_t = SinceChoice::Refuse)]
     pub since: SinceChoice,
     /// Projection from the target space back to the source space, for --since keep
-    #[arg(long, value_name = "FILE_OR_NAME", required_if_eq("since", "keep"))]
+    #[arg(long, value_name = "FILE_OR_NAME")]
     pub reverse_projection: Option<String>,
+    /// Model of the source space, for --since keep: it embeds the texts of later records; a reverse projection then maps those
+    /// without a text
+    #[arg(long, value_name = "MODEL")]
+    pub source_model: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryFile,

@@ -20,7 +20,7 @@ pub use advise::Advise;
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
 pub use evaluate::Evaluate;
 pub use identify::Identify;
-pub use migration::{Backups, BackupsAction, MigrateCollection, Prune, Rollback, Verify};
+pub use migration::{Backups, BackupsAction, Consent, MigrateCollection, Prune, ReEmbed, Rollback, Verify};
 pub use pairing::Pairing;
 pub use registry::{Registry, RegistryAction, RegistryFile};
 pub use table::TableArguments;
@@ -67,6 +67,8 @@ pub enum Command {
     Advise(Advise),
     /// Rewrite the vectors of a collection in place, with backup and verification
     MigrateCollection(MigrateCollection),
+    /// Embed the texts of a collection anew with the target model, all or the worst served, in place
+    ReEmbed(ReEmbed),
     /// Check a migrated collection again
     Verify(Verify),
     /// Restore a collection as it was before its last migration

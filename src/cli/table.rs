@@ -2,40 +2,42 @@
 
 use clap::{Args, ValueEnum};
 
+// Not for the whole struct: it would go on to the arguments behind it.
+const TABLES: &str = "Tables (SQLite)";
+
 /// How the records lie in a table, where the store has tables of any form (SQLite). What is not said is found by
 /// looking; the same can be said behind the path: SQLITE:PATH?table=NAME&vector=COLUMN.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Tables (SQLite)")]
 pub struct TableArguments {
     /// Table with the vectors
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = TABLES, long, value_name = "NAME")]
     pub table: Option<String>,
     /// Column with the vectors
-    #[arg(long, value_name = "COLUMN", requires = "table")]
+    #[arg(help_heading = TABLES, long, value_name = "COLUMN", requires = "table")]
     pub vector_column: Option<String>,
     /// Column with the identifiers [default: the primary key]
-    #[arg(long, value_name = "COLUMN", requires = "table")]
+    #[arg(help_heading = TABLES, long, value_name = "COLUMN", requires = "table")]
     pub id_column: Option<String>,
     /// Column with the texts
-    #[arg(long, value_name = "COLUMN", requires = "table")]
+    #[arg(help_heading = TABLES, long, value_name = "COLUMN", requires = "table")]
     pub text_column: Option<String>,
     /// Rows that belong to the collection, as an SQL expression
-    #[arg(long = "where", value_name = "SQL", requires = "table")]
+    #[arg(help_heading = TABLES, long = "where", value_name = "SQL", requires = "table")]
     pub condition: Option<String>,
     /// How a vector is written: f32, f64, f16, int8, int8-scaled, bit, json, npy
-    #[arg(long, value_name = "ENCODING", requires = "table")]
+    #[arg(help_heading = TABLES, long, value_name = "ENCODING", requires = "table")]
     pub encoding: Option<String>,
     /// Column with the factor of an int8 vector
-    #[arg(long, value_name = "COLUMN", requires = "table")]
+    #[arg(help_heading = TABLES, long, value_name = "COLUMN", requires = "table")]
     pub scale_column: Option<String>,
     /// How closeness is measured, where the store does not say it
-    #[arg(long, value_enum)]
+    #[arg(help_heading = TABLES, long, value_enum)]
     pub metric: Option<MetricArgument>,
     /// Triggers may see the rewrite
-    #[arg(long)]
+    #[arg(help_heading = TABLES, long)]
     pub fire_triggers: bool,
     /// Put no table into the file that names the space of its vectors
-    #[arg(long)]
+    #[arg(help_heading = TABLES, long)]
     pub no_stamp: bool,
 }
 

@@ -8,7 +8,7 @@ use embedport::migration::{self, MigrationPlan, PlanOfAll, PlanOptions};
 use embedport::registry::Resolved;
 use embedport::store::{self, VectorStore};
 
-use crate::cli::MigrateCollection;
+use crate::cli::{Consent, MigrateCollection};
 use crate::output::{Output, ShowJson};
 
 pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Result<ExitCode> {
@@ -41,7 +41,7 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
     if let Some(path) = &args.confidence {
         migration::check_output(&plan, store.as_ref(), path)?;
     }
-    if !is_agreed(&args, &plan, "rewrite this collection?", output, context)? {
+    if !is_agreed(&args.consent, &plan, "rewrite this collection?", output, context)? {
         return Ok(ExitCode::SUCCESS);
     }
     let model = super::target_model(args.target_model.as_deref(), &plan.target, context)?;
@@ -63,7 +63,7 @@ fn all(
 ) -> Result<ExitCode> {
     let plan = PlanOfAll::new(store, projection, &options(args, None)?, context);
     let plan = plan.map_err(|refused| tidied(refused, args, store, context))?;
-    if !is_agreed(args, &plan, "rewrite these collections?", output, context)? {
+    if !is_agreed(&args.consent, &plan, "rewrite these collections?", output, context)? {
         return Ok(ExitCode::SUCCESS);
     }
     let target = projection.projection.target();
@@ -83,7 +83,7 @@ fn tidied(
     store: &mut dyn VectorStore,
     context: &Context<'_>,
 ) -> Error {
-    if args.dry_run || refused.is_locked() {
+    if args.consent.dry_run || refused.is_locked() {
         return refused;
     }
     match migration::recovery::finish(store, context) {
@@ -128,7 +128,7 @@ fn options(args: &MigrateCollection, only: Option<String>) -> Result<PlanOptions
 }
 
 /// A plan that can be shown, in full or by what it warns of.
-trait Planned: ShowJson {
+pub(super) trait Planned: ShowJson {
     fn warnings(&self) -> Vec<String>;
 }
 
@@ -146,8 +146,8 @@ impl Planned for PlanOfAll {
 }
 
 /// Shows the plan and asks, as far as the arguments want it; false: the plan was all that was wanted.
-fn is_agreed(
-    args: &MigrateCollection,
+pub(super) fn is_agreed(
+    args: &Consent,
     plan: &dyn Planned,
     question: &str,
     output: Output,

@@ -11,6 +11,7 @@ mod identify;
 mod inspect;
 mod migrate_collection;
 mod mixed_spaces;
+mod reembed;
 mod registry;
 mod rollback;
 mod train;
@@ -37,6 +38,7 @@ pub fn run(command: Command, output: Output, context: &Context<'_>) -> Result<Ex
         Command::Bridge(args) => bridge::run(args, output, context),
         Command::Advise(args) => advise::run(args, output, context),
         Command::MigrateCollection(args) => migrate_collection::run(args, output, context),
+        Command::ReEmbed(args) => reembed::run(args, output, context),
         Command::Verify(args) => verify::run(args, output, context),
         Command::Rollback(args) => rollback::run(args, output, context),
         Command::Backups(args) => backups::run(args.action, output, context),

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use embedport::context::Context;
-use embedport::error::{Kind, Result};
+use embedport::embed::{self, DeviceChoice, ModelSpec};
+use embedport::error::{Error, Kind, Result};
 use embedport::migration::{self, LaterRecords, RollbackOptions};
 use embedport::store;
 
@@ -11,16 +12,22 @@ use crate::cli::{Rollback, SinceChoice};
 use crate::output::Output;
 
 pub fn run(args: Rollback, output: Output, context: &Context<'_>) -> Result<ExitCode> {
-    let reverse = match &args.reverse_projection {
-        Some(name) => Some(args.registry.resolve(name)?),
-        None => None,
-    };
-    let since = match (args.since, &reverse) {
-        (SinceChoice::Keep, Some(reverse)) => LaterRecords::Keep(reverse),
-        (SinceChoice::Drop, _) => LaterRecords::Drop,
-        _ => LaterRecords::Refuse,
-    };
+    let reverse = args.reverse_projection.as_ref().map(|name| args.registry.resolve(name)).transpose()?;
+    let spec = args.source_model.as_deref().map(str::parse::<ModelSpec>).transpose()?;
     let mut store = store::open(&args.store.location()?)?;
+    let open = |spec| embed::open(&spec, None, &super::model_options(DeviceChoice::Auto), context);
+    let model = spec.filter(|_| args.since == SinceChoice::Keep).map(open).transpose()?;
+    let since = match args.since {
+        SinceChoice::Keep if reverse.is_none() && model.is_none() => {
+            return Err(Error::new(Kind::Usage, "--since keep asks how later records get a vector of before").hint(
+                "--reverse-projection P maps theirs back, --source-model M embeds their texts; with both, the projection maps what has \
+                 no text",
+            ));
+        }
+        SinceChoice::Keep => LaterRecords::Keep { reverse: reverse.as_ref(), model: model.as_deref() },
+        SinceChoice::Drop => LaterRecords::Drop,
+        SinceChoice::Refuse => LaterRecords::Refuse,
+    };
     let options = RollbackOptions {
         collection: args.store.collection,
         namespace: args.store.namespace,

@@ -43,6 +43,9 @@ pub struct MigrationReport {
     /// Records that were projected with what their texts say; none if the projection asks for no texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub with_texts: Option<u64>,
+    /// Records whose text was embedded anew, if texts were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub re_embedded: Option<u64>,
     /// Unfinished migrations whose remains were removed first.
     pub swept: Vec<String>,
     /// Bytes kept for the way back; `None` if nothing was kept.
@@ -66,7 +69,7 @@ pub fn execute(
     target_model: Option<&dyn Embedder>,
     context: &Context<'_>,
 ) -> Result<MigrationReport> {
-    execute_instead(plan, store, &projection.projection, &|_, _| (), target_model, context)
+    execute_instead(plan, store, &projection.projection, Instead::NONE, target_model, context)
 }
 
 /// As [`execute_locked`], and takes the lock.
@@ -74,7 +77,7 @@ pub(super) fn execute_instead(
     plan: MigrationPlan,
     store: &mut dyn VectorStore,
     projection: &Projection,
-    instead: &Instead<'_>,
+    instead: Instead<'_>,
     target_model: Option<&dyn Embedder>,
     context: &Context<'_>,
 ) -> Result<MigrationReport> {
@@ -90,7 +93,7 @@ pub(super) fn execute_locked(
     plan: MigrationPlan,
     store: &mut dyn VectorStore,
     projection: &Projection,
-    instead: &Instead<'_>,
+    instead: Instead<'_>,
     target_model: Option<&dyn Embedder>,
     context: &Context<'_>,
 ) -> Result<MigrationReport> {
@@ -155,7 +158,7 @@ impl Run<'_> {
         &mut self,
         store: &mut dyn VectorStore,
         projection: &Projection,
-        instead: &Instead<'_>,
+        instead: Instead<'_>,
         target_model: Option<&dyn Embedder>,
     ) -> Result<Done> {
         let target = RewriteTarget {
@@ -215,7 +218,7 @@ impl Run<'_> {
         &mut self,
         rewrite: &mut dyn Rewrite,
         projection: &Projection,
-        instead: &Instead<'_>,
+        instead: Instead<'_>,
         judge: &Judge,
         probes: &mut ProbeCollector,
     ) -> Result<Applied> {
@@ -229,6 +232,11 @@ impl Run<'_> {
         let saved = rewrite.transform(&pass, &mut |id, text| probes.look(id, text), self.context);
         self.context.progress.finish();
         let saved = saved?;
+        if instead.content.is_some_and(|content| *content != saved.content) {
+            let found = "texts or metadata of the collection changed while its texts were embedded";
+            return Err(Error::new(Kind::Refused, found)
+                .hint("run the same command again: what was embedded is kept, and not embedded twice"));
+        }
         self.journal.content_digest = Some(saved.content);
         self.journal.backup = Some(saved.backup);
         let applied = pass.finish();
@@ -277,6 +285,7 @@ impl Run<'_> {
             records: done.sketches.len() as u64,
             zero_vectors: self.zero_vectors,
             with_texts: self.with_texts,
+            re_embedded: None,
             swept,
             backup_bytes,
             seconds: self.watch.laps,

@@ -1,24 +1,38 @@
 //! Going back without losing what came since: every record that was migrated gets its own vector of
-//! before, every later one is mapped back.
+//! before, every later one is mapped back, or its text is embedded anew.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 
 use crate::context::Context;
+use crate::embed::Embedder;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
+use crate::projection::Projection;
 use crate::registry::Resolved;
+use crate::space::Space;
 use crate::store::{Backup, Batch, Changes, VectorStore};
 
 use super::execute::execute_locked;
+use super::gathered::Gathered;
 use super::journal::{Journal, State};
+use super::pass::Instead;
 use super::plan::{MigrationPlan, PlanOptions};
 use super::rollback::RollbackReport;
 use super::sketch::{self, Sketch, Sketcher, hash_id};
 use super::{BATCH, SKETCHES};
+
+/// How later records get vectors of the space of before; at least one of the two.
+#[derive(Clone, Copy)]
+pub(super) struct Ways<'a> {
+    /// By this projection from the migration's target space to its source space.
+    pub reverse: Option<&'a Resolved>,
+    /// By embedding their texts with this model of the source space; by the projection only where there is no text.
+    pub model: Option<&'a dyn Embedder>,
+}
 
 /// The way back as a migration of its own. The caller holds the lock.
 pub(super) fn back_with_later_records(
@@ -27,46 +41,83 @@ pub(super) fn back_with_later_records(
     mut journal: Journal,
     backup: &Backup,
     changes: Changes,
-    reverse: &Resolved,
+    ways: Ways<'_>,
     context: &Context<'_>,
 ) -> Result<RollbackReport> {
-    let map = &reverse.projection;
-    if !journal.plan.source.compare(map.target()).is_compatible() {
-        return Err(Error::new(
-            Kind::Mismatch,
-            format!(
-                "the reverse projection leads to {}, the way back is to {}",
-                map.target(),
-                journal.plan.source
-            ),
-        )
-        .hint(format!("train one towards {}", journal.plan.source.model)));
+    let source = &journal.plan.source;
+    if let Some(map) = ways.reverse.map(|reverse| reverse.projection.target()) {
+        let found = format!("the reverse projection leads to {map}, the way back is to {source}");
+        expect_source(source, map, found)?;
     }
+    if let Some(model) = ways.model.map(Embedder::space) {
+        let found = format!("the source model gives {model}, the way back is to {source}");
+        expect_source(source, model, found)?;
+    }
+    let blank = Projection::blank(journal.plan.target.clone(), source.clone(), context)?;
+    let blank = Resolved { name: "none".to_owned(), sha256: String::new(), projection: blank };
+    let map = ways.reverse.unwrap_or(&blank);
     let options = PlanOptions { collection: journal.plan.collection_id.clone(), ..PlanOptions::default() };
-    let plan = MigrationPlan::new(store, reverse, &options, context)?;
+    let plan = MigrationPlan::new(store, map, &options, context)?;
     let originals = Originals::read(store, backup, folder, journal.plan.target.dimension)?;
+    let mut content = None;
+    let gathered = match ways.model {
+        Some(model) => {
+            let collection = store.collection(&plan.collection_id, Some(plan.texts))?;
+            content = Some(store.content_digest(&collection)?);
+            let later = |id: &str, now: ArrayView1<'_, f32>| !originals.is_untouched(id, now);
+            Some(Gathered::of((&*store, &collection), model, &later, context)?)
+        }
+        None => None,
+    };
+    let nothing_for = |what: String| {
+        Error::new(Kind::Refused, what)
+            .hint("give --reverse-projection as well: it maps the vectors of these")
+    };
+    if let Some(bare) =
+        gathered.as_ref().map(|g| g.without_text).filter(|n| *n > 0 && map.projection.is_blank())
+    {
+        return Err(nothing_for(format!("{bare} records written since the migration have no text to embed")));
+    }
     let kept = AtomicU64::new(0);
-    let report = execute_locked(
-        plan,
-        store,
-        map,
-        &|batch, vectors| {
-            let later = batch.ids.len() as u64 - originals.put_back(batch, vectors);
-            kept.fetch_add(later, Ordering::Relaxed);
-        },
-        None,
-        context,
-    )?;
+    let put = |batch: &Batch, vectors: &mut Array2<f32>| {
+        for ((id, now), mut row) in batch.ids.iter().zip(batch.vectors.rows()).zip(vectors.rows_mut()) {
+            if originals.put_back(id, now, row.view_mut()) {
+                continue;
+            }
+            kept.fetch_add(1, Ordering::Relaxed);
+            let embedded = gathered.as_ref().map_or(Ok(false), |gathered| gathered.put(id, row))?;
+            if !embedded && map.projection.is_blank() {
+                return Err(nothing_for(format!(
+                    "record `{}` changed while texts were embedded",
+                    id.escape_default()
+                )));
+            }
+        }
+        Ok(())
+    };
+    let instead = Instead { put: &put, content: content.as_deref() };
+    let report = execute_locked(plan, store, &map.projection, instead, ways.model, context)?;
     journal.reach(State::RolledBack, context.timestamp(), folder)?;
+    let re_embedded = gathered.as_ref().map(Gathered::len);
+    gathered.into_iter().for_each(Gathered::remove);
     Ok(RollbackReport {
         migration: journal.migration,
         collection: report.plan.collection,
         changes,
         kept: Some(kept.into_inner()),
+        re_embedded,
         records: report.records,
         dimension: report.plan.target.dimension,
         verification: report.verification,
     })
+}
+
+fn expect_source(source: &Space, leads: &Space, found: String) -> Result<()> {
+    match source.compare(leads).is_compatible() {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Mismatch, found)
+            .hint(format!("give one of {}: a projection that leads there, or that model", source.model))),
+    }
 }
 
 /// Vectors of before, and how to tell which records still hold what the migration wrote.
@@ -97,19 +148,18 @@ impl Originals {
         })
     }
 
-    /// Replaces the rows of records that are as the migration left them; returns how many.
-    fn put_back(&self, batch: &Batch, vectors: &mut Array2<f32>) -> u64 {
-        let mut replaced = 0;
-        for ((id, now), mut row) in batch.ids.iter().zip(batch.vectors.rows()).zip(vectors.rows_mut()) {
-            let now = self.sketcher.sketch(id, now);
-            let untouched = self.migrated.get(&now.id).is_some_and(|then| then.agrees_with(&now));
-            if let Some(original) = self.vectors.get(&now.id).filter(|_| untouched)
-                && original.len() == row.len()
-            {
-                row.assign(original);
-                replaced += 1;
-            }
-        }
-        replaced
+    /// Whether a record still holds what the migration wrote.
+    fn is_untouched(&self, id: &str, now: ArrayView1<'_, f32>) -> bool {
+        let now = self.sketcher.sketch(id, now);
+        self.migrated.get(&now.id).is_some_and(|then| then.agrees_with(&now))
+            && self.vectors.contains_key(&now.id)
+    }
+
+    /// Puts the vector of before into the row of a record that is as the migration left it; false if it is not.
+    fn put_back(&self, id: &str, now: ArrayView1<'_, f32>, mut row: ArrayViewMut1<'_, f32>) -> bool {
+        let original = self.vectors.get(&hash_id(id)).filter(|_| self.is_untouched(id, now));
+        let Some(original) = original.filter(|original| original.len() == row.len()) else { return false };
+        row.assign(original);
+        true
     }
 }

@@ -7,13 +7,16 @@
 pub mod all;
 pub mod backups;
 pub mod delivery;
+mod embedded;
 pub mod exact;
 pub mod execute;
 pub mod fingerprint;
+mod gathered;
 pub mod indexing;
 pub mod journal;
 pub mod judge;
 mod keep;
+mod made;
 pub mod meaning;
 pub mod own;
 mod pass;
@@ -22,6 +25,7 @@ pub mod prune;
 pub mod questions;
 pub mod rating;
 pub mod recovery;
+pub mod reembed;
 mod remembered;
 pub mod rollback;
 pub mod sketch;
@@ -39,6 +43,7 @@ pub use indexing::IndexReport;
 pub use plan::{MigrationPlan, PlanOptions};
 pub use prune::{PruneOptions, PrunePlan, PruneReport, Which, prune};
 pub use rating::{check_output, execute_rated};
+pub use reembed::{ReEmbedOptions, ReEmbedPlan, re_embed};
 pub use rollback::{LaterRecords, RollbackOptions, RollbackReport, rollback};
 pub use verification::{Check, VerificationReport};
 pub use verify::{VerifyOptions, verify};
@@ -49,6 +54,7 @@ pub(crate) const BATCH: usize = 4096;
 /// File names inside a migration's folder.
 pub(crate) const BACKUP: &str = "backup";
 pub(crate) const SKETCHES: &str = "sketches.bin";
+pub(crate) const EMBEDDED: &str = "embedded.bin";
 pub(crate) const PROJECTION: &str = "projection.safetensors";
 
 /// Whether a folder's name has the form of a migration's identifier.

@@ -13,7 +13,20 @@ use crate::projection::Projection;
 use crate::store::{Batch, Pass, Rounding};
 
 /// Puts other vectors in the place of some that were projected; called from several threads at once.
-pub(super) type Instead<'a> = dyn Fn(&Batch, &mut Array2<f32>) + Sync + 'a;
+pub(super) type Put<'a> = dyn Fn(&Batch, &mut Array2<f32>) -> Result<()> + Sync + 'a;
+
+/// Vectors that are not the projection's.
+#[derive(Clone, Copy)]
+pub(super) struct Instead<'a> {
+    pub put: &'a Put<'a>,
+    /// Digest of the texts and metadata that they were made of: with others nothing is written.
+    pub content: Option<&'a str>,
+}
+
+impl Instead<'_> {
+    /// None.
+    pub const NONE: Instead<'static> = Instead { put: &|_, _| Ok(()), content: None };
+}
 
 /// What one pass over the source records leaves.
 #[derive(Default)]
@@ -30,7 +43,7 @@ pub(super) struct Applied {
 pub(super) struct Projecting<'a> {
     projection: &'a Projection,
     texts: Option<&'a Remembered>,
-    instead: &'a Instead<'a>,
+    instead: Instead<'a>,
     exact: Option<&'a ExactSearch>,
     sketcher: Sketcher,
     applied: Mutex<Applied>,
@@ -40,7 +53,7 @@ impl<'a> Projecting<'a> {
     pub fn new(
         projection: &'a Projection,
         texts: Option<&'a Remembered>,
-        instead: &'a Instead<'a>,
+        instead: Instead<'a>,
         exact: Option<&'a ExactSearch>,
     ) -> Self {
         let sketcher = Sketcher::new(projection.target().dimension);
@@ -63,7 +76,7 @@ impl<'a> Projecting<'a> {
 impl Pass for Projecting<'_> {
     fn vectors(&self, batch: &Batch, round: &Rounding<'_>) -> Result<Array2<f32>> {
         let mut new = self.project(batch)?;
-        (self.instead)(batch, &mut new);
+        (self.instead.put)(batch, &mut new)?;
         let rows = new.rows_mut().into_iter().filter_map(ndarray::ArrayViewMut1::into_slice);
         rows.for_each(round);
         let mut part = Applied::default();

@@ -17,6 +17,7 @@ use crate::store::{BackupChoice, Collection, IndexChoice, VectorStore, find_coll
 
 use super::journal::{Journal, Recovery};
 use super::recovery;
+use super::reembed::PlannedTexts;
 use super::source::{SourceKnowledge, match_source, source_space};
 
 /// What the user asks for.
@@ -99,6 +100,9 @@ pub struct MigrationPlan {
     pub target: Space,
     /// The map between them.
     pub projection: PlannedProjection,
+    /// What is embedded anew, if texts are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub re_embeds: Option<PlannedTexts>,
     /// Bytes of the collection's vectors and index now.
     pub bytes_now: u64,
     /// Bytes that the rewrite adds before anything is freed.
@@ -188,7 +192,7 @@ impl MigrationPlan {
         if options.discard_backup {
             warnings.push("no backup is kept: there will be no way back".into());
         }
-        if collection.texts < collection.count {
+        if collection.texts < collection.count && !map.is_blank() {
             warnings.push(format!(
                 "{} of {} records have no text: they can be projected{}, and not be re-embedded later",
                 collection.count - collection.texts,
@@ -223,6 +227,7 @@ impl MigrationPlan {
                 scores: header.scores.clone(),
                 expected: header.expected_for(with_texts).cloned(),
             },
+            re_embeds: None,
             bytes_now: collection.bytes,
             bytes_needed,
             bytes_free,

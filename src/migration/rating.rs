@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use tempfile::NamedTempFile;
 
 use super::execute::execute_instead;
+use super::pass::Instead;
 use super::{MigrationPlan, MigrationReport};
 use crate::context::Context;
 use crate::embed::Embedder;
@@ -41,8 +42,10 @@ pub fn execute_rated(
     let ratings = Ratings::create(path)?;
     let rate = |batch: &Batch, new: &mut Array2<f32>| {
         ratings.add(map, &batch.ids, new.view());
+        Ok(())
     };
-    let report = execute_instead(plan, store, map, &rate, target_model, context)?;
+    let rate = Instead { put: &rate, content: None };
+    let report = execute_instead(plan, store, map, rate, target_model, context)?;
     ratings.finish().map_err(|error| {
         error.context(format!(
             "the collection was migrated ({}), its ratings were not written",

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::embed::Embedder;
 use crate::error::{Error, Kind, Result};
 use crate::platform::{holders, lock};
 use crate::store::{Changes, Since, VectorStore};
@@ -36,9 +37,15 @@ pub enum LaterRecords<'a> {
     Refuse,
     /// They are lost: exactly what was comes back.
     Drop,
-    /// They are mapped back by this projection (from the migration's target space to its source space);
-    /// every other record gets its own vector of before. Removed records stay removed.
-    Keep(&'a Resolved),
+    /// They are mapped back by `reverse` (from the migration's target space to its source space), or their texts are embedded
+    /// with `model` (of its source space); with both, those without a text are mapped back. Every other record gets its own
+    /// vector of before. Removed records stay removed.
+    Keep {
+        /// The projection.
+        reverse: Option<&'a Resolved>,
+        /// The model.
+        model: Option<&'a dyn Embedder>,
+    },
 }
 
 /// What a rollback did.
@@ -50,8 +57,11 @@ pub struct RollbackReport {
     pub collection: String,
     /// What had changed since the migration.
     pub changes: Changes,
-    /// Records added or written since, mapped back by the reverse projection; `None` if none were kept.
+    /// Records added or written since, mapped back or embedded anew; `None` if none were kept.
     pub kept: Option<u64>,
+    /// How many of them were embedded anew, if texts were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub re_embedded: Option<u64>,
     /// Records there now.
     pub records: u64,
     /// Dimension now.
@@ -103,10 +113,9 @@ pub fn rollback(
     }
     let changes = store.changes_since(&backup)?;
     let since = match options.since {
-        LaterRecords::Keep(reverse) if !changes.is_none() => {
-            return keep::back_with_later_records(
-                store, &folder, journal, &backup, changes, reverse, context,
-            );
+        LaterRecords::Keep { reverse, model } if !changes.is_none() => {
+            let ways = keep::Ways { reverse, model };
+            return keep::back_with_later_records(store, &folder, journal, &backup, changes, ways, context);
         }
         LaterRecords::Refuse if !changes.is_none() => {
             store.check_way_back(&backup)?;
@@ -117,7 +126,8 @@ pub fn rollback(
                     changes.added, changes.removed, changes.updated
                 ),
             )
-            .hint("keep them: --since keep --reverse-projection P maps them back with a projection to the source space")
+            .hint("keep them: --since keep --reverse-projection P maps them back with a projection to the source space, --since keep \
+                   --source-model M embeds their texts with the source model")
             .hint("lose them: --since drop restores exactly what was before the migration"));
         }
         LaterRecords::Drop => Since::Drop,
@@ -133,6 +143,7 @@ pub fn rollback(
         collection: collection.name.clone(),
         changes,
         kept: None,
+        re_embedded: None,
         records: collection.count,
         dimension: collection.dimension.unwrap_or(0),
         verification,

@@ -63,7 +63,7 @@ pub(super) fn match_source(
     warnings: &mut Vec<String>,
 ) -> Result<Option<SourceMatch>> {
     let Some(held_out) = &map.held_out else {
-        if *known_by == SourceKnowledge::Unrecorded {
+        if *known_by == SourceKnowledge::Unrecorded && !map.is_blank() {
             warnings.push(
                 "the collection does not record its model and the projection carries no held-out pairs: \
                  nothing shows that these vectors are its source"

@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 
 use embedport::measure::{HeldOutReport, Retention, ScorePoint, ScoreScale};
 use embedport::migration::all::Skipped;
+use embedport::migration::reembed::Rest;
 use embedport::migration::source::SourceKnowledge;
 use embedport::migration::verification::{Relation, VerificationReport};
 use embedport::migration::verify::Verified;
@@ -32,11 +33,27 @@ impl Show for MigrationPlan {
         writeln!(out, "  from         {} ({known})", self.source)?;
         writeln!(out, "  to           {}", self.target)?;
         let p = &self.projection;
-        writeln!(
-            out,
-            "  projection   {} ({}, {} pairs, texts: {})",
-            p.name, p.method, p.training_pairs, p.texts
-        )?;
+        if let Some(texts) = &self.re_embeds {
+            let rest = match texts.rest {
+                Rest::None => "",
+                Rest::Kept => "; the others keep the vectors that they have",
+                Rest::Projected => "; the others are projected",
+            };
+            let first = if texts.percent.is_some() { "the most crowded " } else { "" };
+            writeln!(
+                out,
+                "  texts        {first}{} of {} records are embedded{rest}",
+                texts.records, self.records
+            )?;
+        }
+        let projects = self.re_embeds.as_ref().is_none_or(|texts| texts.rest == Rest::Projected);
+        if projects {
+            writeln!(
+                out,
+                "  projection   {} ({}, {} pairs, texts: {})",
+                p.name, p.method, p.training_pairs, p.texts
+            )?;
+        }
         writeln!(
             out,
             "  disk         {} now, {} needed, {} free",
@@ -57,18 +74,21 @@ impl Show for MigrationPlan {
             IndexChoice::Rebuild => "built anew",
         };
         writeln!(out, "  index        {index}")?;
-        writeln!(out, "  time         about {}", seconds(self.expected_seconds))?;
+        let embedding = if self.re_embeds.is_some() { ", and what it takes to embed the texts" } else { "" };
+        writeln!(out, "  time         about {}{embedding}", seconds(self.expected_seconds))?;
         for effect in &self.side_effects {
             writeln!(out, "  changes      {effect}")?;
         }
         for sweep in &self.sweeps {
             writeln!(out, "  removes      remains of the unfinished migration {sweep}")?;
         }
-        let texts = if p.with_texts { ", with what their texts say" } else { "" };
-        writeln!(out, "  expected quality, measured on {} held-out pairs{texts}:", p.held_out.pairs)?;
-        show_report(out, &p.held_out)?;
-        show_expected(out, p.expected.as_ref())?;
-        show_scores(out, p.scores.as_ref())?;
+        if projects {
+            let texts = if p.with_texts { ", with what their texts say" } else { "" };
+            writeln!(out, "  expected quality, measured on {} held-out pairs{texts}:", p.held_out.pairs)?;
+            show_report(out, &p.held_out)?;
+            show_expected(out, p.expected.as_ref())?;
+            show_scores(out, p.scores.as_ref())?;
+        }
         for warning in &self.warnings {
             writeln!(out, "  warning: {warning}")?;
         }
@@ -178,6 +198,9 @@ impl Show for MigrationReport {
         )?;
         if let Some(texts) = self.with_texts {
             writeln!(out, "  {texts} of them with what their texts say")?;
+        }
+        if let Some(texts) = self.re_embedded {
+            writeln!(out, "  {texts} of them by their texts, embedded with {}", self.plan.target.model)?;
         }
         show_checks(out, &self.verification)?;
         show_index(out, &self.index)?;
@@ -306,11 +329,17 @@ impl Show for RollbackReport {
         )?;
         let c = &self.changes;
         match self.kept {
-            Some(kept) => writeln!(
-                out,
-                "  kept: {kept} records written since, mapped back by the reverse projection; {} removals",
-                c.removed
-            )?,
+            Some(kept) => {
+                let embedded = self.re_embedded.unwrap_or(0).min(kept);
+                let how = match (kept - embedded, embedded) {
+                    (_, 0) => "mapped back by the reverse projection".to_owned(),
+                    (0, _) => "their texts embedded anew".to_owned(),
+                    (mapped, _) => format!(
+                        "{embedded} texts embedded anew, {mapped} mapped back by the reverse projection"
+                    ),
+                };
+                writeln!(out, "  kept: {kept} records written since, {how}; {} removals", c.removed)?;
+            }
             None if !c.is_none() => writeln!(
                 out,
                 "  dropped: {} records added since, {} removals, {} updates",

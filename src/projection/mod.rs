@@ -4,6 +4,7 @@
 
 mod affine;
 mod assisted;
+mod blank;
 mod bridge;
 mod centres;
 mod chain;

@@ -1,0 +1,286 @@
+//! Texts embedded anew with the target model: all of a collection, or those that a projection serves worst.
+//!
+//! The rest keeps its vectors, where they are the target model's or a projection's into its space already, or is projected.
+//! Otherwise it is a migration like any other: planned, verified before it is visible, with a way back.
+
+use std::collections::HashSet;
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::execute::execute_locked;
+use super::gathered::Gathered;
+use super::journal::Journal;
+use super::made::Made;
+use super::pass::Instead;
+use super::plan::{MigrationPlan, PlanOptions};
+use super::sketch::hash_id;
+use super::{BATCH, MigrationReport, PROJECTION};
+use crate::context::Context;
+use crate::embed::Embedder;
+use crate::error::{Error, Kind, Result};
+use crate::platform::{files, lock};
+use crate::projection::Projection;
+use crate::registry::Resolved;
+use crate::space::Space;
+use crate::store::{Batch, Collection, VectorStore, find_collection};
+
+/// What the user asks for.
+#[derive(Clone, Debug, Default)]
+pub struct ReEmbedOptions {
+    /// Collection, backup, index.
+    pub plan: PlanOptions,
+    /// Percent of the records, the most crowded first (see [`Rated`](crate::projection::Rated)); every one with a text if none is
+    /// given.
+    pub percent: Option<f64>,
+}
+
+/// What becomes of records whose text is not embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rest {
+    /// There is none: every record has a text.
+    None,
+    /// Their vectors lie in the target space, and stay.
+    Kept,
+    /// They are projected.
+    Projected,
+}
+
+/// What a plan says of texts that are embedded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedTexts {
+    /// Records whose text is embedded.
+    pub records: u64,
+    /// Percent of the records, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
+    /// What becomes of the others.
+    pub rest: Rest,
+}
+
+/// The plan of a re-embedding, and the map for the rest.
+#[derive(Debug)]
+pub struct ReEmbedPlan {
+    /// What will be done.
+    pub plan: MigrationPlan,
+    texts: PlannedTexts,
+    /// Where no projection maps the rest.
+    blank: Option<Resolved>,
+    /// What tells how crowded a record lies, if that is asked.
+    rater: Option<Projection>,
+    /// Where vectors of the target space stay: those that are not the model's own.
+    made: Option<Made>,
+}
+
+impl ReEmbedPlan {
+    /// Computes it. `space`: of the target model; `projection`: for the rest, or to tell which records are worth most.
+    ///
+    /// # Errors
+    /// Those of [`MigrationPlan::new`]; [`Kind::Refused`] if records without a text have no vector to get;
+    /// [`Kind::Mismatch`] if the projection leads elsewhere.
+    pub fn new(
+        store: &dyn VectorStore,
+        space: &Space,
+        projection: Option<&Resolved>,
+        options: &ReEmbedOptions,
+        context: &Context<'_>,
+    ) -> Result<ReEmbedPlan> {
+        let description = store.describe()?;
+        let collection =
+            find_collection(&description, &options.plan.collection, options.plan.namespace.as_deref())?;
+        if let Some(other) = projection.filter(|p| !p.projection.target().compare(space).is_compatible()) {
+            let leads = other.projection.target();
+            let found = format!("the projection leads to {leads}, the model gives {space}");
+            return Err(Error::new(Kind::Mismatch, found)
+                .hint("give the projection to this model's space, or none if every record has a text"));
+        }
+        let is_there = collection.stamped.as_ref().is_some_and(|held| held.compare(space).is_compatible());
+        let rest = match (is_there, projection) {
+            (true, _) => Rest::Kept,
+            (false, Some(_)) => Rest::Projected,
+            (false, None) => Rest::None,
+        };
+        let made = if is_there { Made::read(store, collection)? } else { None };
+        let records = wanted(collection, options.percent, rest, made.as_ref())?;
+        let texts = PlannedTexts { records, percent: options.percent, rest };
+        let blank = match (rest, collection.dimension) {
+            (Rest::Projected, _) | (_, None) => None,
+            (_, Some(dimension)) => Some(blank(collection, dimension, space, context)?),
+        };
+        let map = blank.as_ref().or(projection).ok_or_else(|| {
+            Error::new(Kind::Refused, format!("collection `{}` has no records", collection.name))
+        })?;
+        let rater = match (options.percent, rest) {
+            (Some(_), Rest::Kept) if projection.is_none() => Some(of_migration(store, collection)?),
+            _ => None,
+        };
+        if let (Some(_), Some(rater)) =
+            (options.percent, rater.as_ref().or(projection.map(|p| &p.projection)))
+        {
+            rater.can_rate()?;
+        }
+        let mut plan = MigrationPlan::new(store, map, &options.plan, context)?;
+        if rest == Rest::Kept && collection.texts < collection.count {
+            plan.warnings.push(format!(
+                "{} of {} records have no text: they keep the vectors that they have",
+                collection.count - collection.texts,
+                collection.count
+            ));
+        }
+        plan.re_embeds = Some(texts.clone());
+        Ok(ReEmbedPlan { plan, texts, blank, rater, made })
+    }
+
+    fn has_own(&self, id: u64) -> bool {
+        self.made.as_ref().is_some_and(|made| made.is_own(id))
+    }
+
+    /// The records to be embedded, by the hash of their id; none if it is all that have no vector of the model's own.
+    fn choose(
+        &self,
+        store: &dyn VectorStore,
+        collection: &Collection,
+        projection: Option<&Resolved>,
+        context: &Context<'_>,
+    ) -> Result<Option<HashSet<u64>>> {
+        let given = projection.map(|p| &p.projection);
+        let (Some(_), Some(rater)) = (self.texts.percent, self.rater.as_ref().or(given)) else {
+            return Ok(None);
+        };
+        let mut crowded = Vec::new();
+        let mut records = store.records(collection, true)?;
+        context.progress.start("looking for the most crowded", Some(collection.count), "records");
+        while let Some(batch) = records.next_batch(BATCH)? {
+            context.check()?;
+            let rated = match self.texts.rest {
+                Rest::Projected => rater.rate(rater.apply(batch.vectors.view())?.view())?,
+                Rest::Kept | Rest::None => rater.rate(batch.vectors.view())?,
+            };
+            for ((id, text), crowding) in batch.ids.iter().zip(&batch.texts).zip(&rated.crowding) {
+                let id = hash_id(id);
+                if text.as_ref().is_some_and(|text| !text.trim().is_empty()) && !self.has_own(id) {
+                    crowded.push((*crowding, id));
+                }
+            }
+            context.progress.advance(batch.ids.len() as u64);
+        }
+        context.progress.finish();
+        crowded.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        Ok(Some(crowded.into_iter().take(self.texts.records as usize).map(|(_, id)| id).collect()))
+    }
+}
+
+/// Carries out `planned`. What was embedded is kept beside the backups until the collection holds it: a run that is stopped goes
+/// on where it was.
+///
+/// # Errors
+/// Those of [`execute`](super::execute) and of the model; [`Kind::Refused`] if texts changed while they were embedded.
+pub fn re_embed(
+    planned: ReEmbedPlan,
+    store: &mut dyn VectorStore,
+    projection: Option<&Resolved>,
+    model: &dyn Embedder,
+    context: &Context<'_>,
+) -> Result<MigrationReport> {
+    let state_folder = store.state_folder();
+    files::create_folder(&state_folder)?;
+    let _lock = lock::acquire(&state_folder.join("lock"), "re-embed")?;
+    let collection = store.collection(&planned.plan.collection_id, Some(planned.plan.texts))?;
+    let content = store.content_digest(&collection)?;
+    let chosen = planned.choose(store, &collection, projection, context)?;
+    let wants = |id: u64| chosen.as_ref().map_or(!planned.has_own(id), |chosen| chosen.contains(&id));
+    let all = (&*store, &collection);
+    let gathered = Gathered::of(all, model, &|id, _| wants(hash_id(id)), context)?;
+    if gathered.len() == 0 {
+        gathered.remove();
+        return Err(nothing_left(&planned.plan.collection));
+    }
+    let rest = planned.texts.rest;
+    let put = |batch: &Batch, vectors: &mut Array2<f32>| {
+        for ((id, now), mut row) in batch.ids.iter().zip(batch.vectors.rows()).zip(vectors.rows_mut()) {
+            match (gathered.put(id, row.view_mut())?, rest) {
+                (true, _) | (false, Rest::Projected) => {}
+                (false, Rest::Kept) => row.assign(&now),
+                (false, Rest::None) => {
+                    let found = format!("record `{}` has no text to embed", id.escape_default());
+                    return Err(Error::new(Kind::Refused, found)
+                        .hint("give it a text, or a --projection that maps its vector"));
+                }
+            }
+        }
+        Ok(())
+    };
+    let instead = Instead { put: &put, content: Some(&content) };
+    let map = planned.blank.as_ref().or(projection);
+    let map = map.ok_or_else(|| Error::new(Kind::Internal, "nothing maps the rest of the records"))?;
+    let made = planned.made.as_ref();
+    let mut report = execute_locked(planned.plan, store, &map.projection, instead, Some(model), context)?;
+    report.re_embedded = Some(gathered.len());
+    let before = made.iter().flat_map(|made| made.embedded.iter().copied());
+    // Where this is lost, a later run embeds some texts once more.
+    let _ = Made::note(&state_folder.join(&report.migration), before.chain(gathered.ids()));
+    gathered.remove();
+    Ok(report)
+}
+
+fn nothing_left(collection: &str) -> Error {
+    let found = format!("every text of collection `{collection}` is embedded with that model already");
+    Error::new(Kind::Mismatch, found).hint("`embedport verify` checks the vectors again")
+}
+
+/// How many records are to be embedded.
+fn wanted(collection: &Collection, percent: Option<f64>, rest: Rest, made: Option<&Made>) -> Result<u64> {
+    let (count, texts, name) = (collection.count, collection.texts, &collection.name);
+    if texts == 0 {
+        return Err(Error::new(
+            Kind::Refused,
+            format!("no record of collection `{name}` has a text to embed"),
+        )
+        .hint("project the vectors: `embedport migrate-collection`"));
+    }
+    // Records that have gone since cannot be told from here.
+    let texts = made.map_or(texts, |made| texts.min(made.projected.len() as u64));
+    if texts == 0 {
+        return Err(nothing_left(name));
+    }
+    match (rest, percent) {
+        (Rest::None, Some(_)) => Err(Error::new(
+            Kind::Usage,
+            format!("the vectors of collection `{name}` are not the model's: what is not embedded has to be projected"),
+        )
+        .hint("give --projection, or leave --percent out to embed every text")),
+        (Rest::None, None) if texts < count => Err(Error::new(
+            Kind::Refused,
+            format!("{} of {count} records of collection `{name}` have no text to embed", count - texts),
+        )
+        .hint("give --projection: they are projected then")),
+        (_, None) => Ok(texts),
+        (_, Some(percent)) => Ok(((count as f64 * percent / 100.0).ceil() as u64).clamp(1, texts)),
+    }
+}
+
+fn blank(
+    collection: &Collection,
+    dimension: usize,
+    target: &Space,
+    context: &Context<'_>,
+) -> Result<Resolved> {
+    let model = collection.recorded_model().unwrap_or("unknown");
+    let source = collection.stamped.clone().unwrap_or_else(|| Space::named(model, dimension));
+    let projection = Projection::blank(source, target.clone(), context)?;
+    Ok(Resolved { name: "none".to_owned(), sha256: String::new(), projection })
+}
+
+/// The projection of the migration that the collection holds.
+fn of_migration(store: &dyn VectorStore, collection: &Collection) -> Result<Projection> {
+    let none = || {
+        Error::new(Kind::Usage, "how crowded records lie is told by the projection that made their vectors")
+            .hint("give it with --projection, or leave --percent out to embed every text")
+    };
+    let migration = collection.migration.as_ref().ok_or_else(none)?;
+    let folder = store.state_folder().join(migration);
+    Journal::load(&folder).map_err(|_| none())?;
+    let (projection, _) = Projection::load(&folder.join(PROJECTION))?;
+    if projection.is_blank() { Err(none()) } else { Ok(projection) }
+}
