@@ -112,7 +112,8 @@ pub fn detect(
     registry: &Registry,
 ) -> Result<Detection> {
     let description = store.describe()?;
-    let journals = migration::journal::Journal::load_all(&store.state_folder())?;
+    // A store says itself what it holds: a journal that cannot be read must not keep a program from starting.
+    let (journals, broken) = migration::journal::Journal::load_readable(&store.state_folder())?;
     let mut unfinished = Vec::new();
     for (_, journal) in &journals {
         if migration::recovery::of(store, journal)? == Recovery::Sweep {
@@ -136,6 +137,7 @@ pub fn detect(
                 }
                 None => judge(c, expectation),
             };
+            let reason = broken.iter().fold(reason, |reason, error| format!("{reason}; {error}"));
             Detected {
                 id: c.id.clone(),
                 collection: c.name.clone(),

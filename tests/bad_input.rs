@@ -545,6 +545,38 @@ fn a_lost_journal_does_not_cost_the_backup() {
 }
 
 #[test]
+fn a_damaged_journal_stops_who_writes_and_nobody_else() {
+    let s = Scratch::new();
+    embedport(s.path(), &migrate("tldr", PROJECTION)).succeeds();
+    let other = s.db().join(".embedport/20200101T000000000-0123abcd");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("journal.json"), "{\"format\": 1, \"mig").unwrap();
+    let before = contents(&s.db());
+    let found = embedport(
+        s.path(),
+        &"detect --store db --collection tldr --expect-model embedport/static-256 --json"
+            .split(" ")
+            .collect::<Vec<_>>(),
+    )
+    .succeeds()
+    .json();
+    assert!(found["collections"].to_string().contains("is no journal of embedport"), "{found}");
+    embedport(s.path(), &["verify", "--store", "db", "--collection", "tldr"]).succeeds();
+    for line in [
+        "rollback --store db --collection tldr",
+        "backups prune --store db --all --yes",
+        "migrate-collection --store db --collection colours --projection all-minilm-l6-v2--static-256 --yes",
+    ] {
+        let outcome = embedport(s.path(), &line.split(' ').collect::<Vec<_>>());
+        assert_ne!(outcome.code, 0, "{line}");
+    }
+    embedport(s.path(), &["rollback", "--store", "db", "--collection", "tldr"])
+        .fails(5, "is no journal of embedport");
+    let after: Vec<_> = contents(&s.db()).into_iter().filter(|(path, _)| !path.ends_with("lock")).collect();
+    assert!(after == before.into_iter().filter(|(path, _)| !path.ends_with("lock")).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_journal_that_points_out_of_the_store_is_refused() {
     let s = Scratch::new();
     let mut args = migrate("tldr", PROJECTION);

@@ -107,6 +107,9 @@ pub fn recovery(state: State, taking_back: bool, is_current: bool) -> Recovery {
     }
 }
 
+/// A journal, and the folder of its migration.
+pub type InFolder = (PathBuf, Journal);
+
 impl Journal {
     /// A journal in state `planned`, not yet on disk.
     pub fn new(plan: MigrationPlan, at: String) -> Self {
@@ -189,25 +192,36 @@ impl Journal {
 
     /// All journals of a store, oldest first. A folder whose migration died before its first
     /// journal has none and is not listed; nor is one that is being removed.
-    pub fn load_all(state_folder: &Path) -> Result<Vec<(PathBuf, Journal)>> {
-        let mut found = Vec::new();
+    ///
+    /// # Errors
+    /// As [`Journal::load`], for any of them: who writes has to know all.
+    pub fn load_all(state_folder: &Path) -> Result<Vec<InFolder>> {
+        let (found, mut broken) = Journal::load_readable(state_folder)?;
+        broken.pop().map_or(Ok(found), Err)
+    }
+
+    /// As [`Journal::load_all`], for who only looks; with what is the matter with the others.
+    pub fn load_readable(state_folder: &Path) -> Result<(Vec<InFolder>, Vec<Error>)> {
+        let (mut found, mut broken) = (Vec::new(), Vec::new());
         let entries = match std::fs::read_dir(state_folder) {
             Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((found, broken)),
             Err(e) => return Err(Error::io("list", state_folder, e)),
         };
         for entry in entries {
             let folder = entry.map_err(|e| Error::io("list", state_folder, e))?.path();
             if !files::is_doomed(&folder) && folder.join(FILE).is_file() {
-                let journal = Journal::load(&folder)?;
-                found.push((folder, journal));
+                match Journal::load(&folder) {
+                    Ok(journal) => found.push((folder, journal)),
+                    Err(error) => broken.push(error),
+                }
             }
         }
         found.sort_by(|(_, a), (_, b)| {
             let key = |j: &Journal| j.history.first().map(|e| e.at.clone());
             key(a).cmp(&key(b)).then_with(|| a.migration.cmp(&b.migration))
         });
-        Ok(found)
+        Ok((found, broken))
     }
 }
 

@@ -60,11 +60,7 @@ pub fn execute_rated(
 /// # Errors
 /// [`Usage`](crate::error::Kind::Usage) if it does.
 pub fn check_output(plan: &MigrationPlan, store: &dyn VectorStore, path: &Path) -> Result<()> {
-    let beside = ["-wal", "-shm", "-journal"].map(|suffix| {
-        let mut name = plan.store.clone().into_os_string();
-        name.push(suffix);
-        PathBuf::from(name)
-    });
+    let beside = store.beside();
     let mut in_use = vec![("the store", plan.store.as_path())];
     in_use.extend(beside.iter().map(|path| ("a file of the store", path.as_path())));
     let state = store.state_folder();

@@ -160,7 +160,7 @@ pub(super) fn find(
     namespace: Option<&str>,
     migration: Option<&str>,
 ) -> Result<(PathBuf, Journal)> {
-    let journals = Journal::load_all(&store.state_folder())?;
+    let (journals, mut broken) = Journal::load_readable(&store.state_folder())?;
     let id = match collection {
         Some(name) => Some(backups::id_of(&store.describe()?, &journals, name, namespace)?),
         None => None,
@@ -200,6 +200,7 @@ pub(super) fn find(
     }
     match current.pop() {
         Some(found) => Ok(found),
+        None if !broken.is_empty() => broken.pop().map_or_else(|| Err(nothing_to_roll_back()), Err),
         None => Err(not_current(store, id.as_deref(), gone)?),
     }
 }

@@ -19,6 +19,19 @@ pub fn is_writable(path: &Path) -> bool {
     }
 }
 
+/// Fails if this process may not read the file at `path`. Where the system tells it beforehand, the file is not opened: see
+/// [`is_writable`].
+pub fn expect_readable(path: &Path) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        Ok(rustix::fs::access(path, rustix::fs::Access::READ_OK)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        File::open(path).map(drop)
+    }
+}
+
 /// Whether another file can be like the one at `path` in all that others see: one name, no attributes, on a file system
 /// of this host's own. `false` where the system does not tell.
 pub fn can_be_repeated(path: &Path) -> bool {

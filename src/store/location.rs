@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::{SCHEMES, Scheme};
 use crate::error::{Error, Kind, Result};
+use crate::platform::identity;
 
 /// What would end a path behind a scheme, or stand for something else.
 const IN_PATHS: &AsciiSet = &CONTROLS.add(b'%').add(b'?');
@@ -73,8 +74,7 @@ pub(super) fn may_be_read(path: &Path) -> Result<()> {
         let found = path.metadata()?;
         match (found.is_dir(), found.is_file()) {
             (true, _) => path.join(".").metadata().map(drop),
-            (_, true) => std::fs::File::open(path).map(drop),
-            // Opening a pipe would wait for a writer.
+            (_, true) => identity::expect_readable(path),
             _ => Ok(()),
         }
     };

@@ -190,6 +190,11 @@ pub trait VectorStore {
     /// Folder of embedport's own state for this store (journals, backups, lock). Not created here.
     fn state_folder(&self) -> PathBuf;
 
+    /// Files beside the store that belong to it, there or not: nothing else may be written to them.
+    fn beside(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// Looks for everything that is not as it should be: in one collection, or in all of the store. Changes
     /// nothing, and goes on after the first finding.
     ///

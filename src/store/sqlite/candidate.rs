@@ -14,11 +14,6 @@ use super::stamp::Stamp;
 use super::table::Table;
 use crate::error::Result;
 use crate::store::Metric;
-use crate::store::sql::Doing;
-use crate::store::sql::rows_file::quoted;
-
-/// Values of a column that are looked at before it counts as one with vectors.
-const SAMPLE: usize = 24;
 
 const PICKLES: &str = "its vectors are Python pickles, which can hold programs: write them as numpy bytes \
                        (`array.astype('<f4').tobytes()`) first";
@@ -30,24 +25,18 @@ const HIDDEN: &str = "nothing tells its rows apart: columns have all three names
 
 /// Some values of a column that are there.
 pub(super) fn sample(connection: &Connection, table: &TableInfo, column: &str) -> Result<Vec<Value>> {
-    let doing = "look at the columns";
-    let column = quoted(column);
-    let sql = format!(
-        "SELECT {column} FROM main.{} WHERE {column} IS NOT NULL LIMIT {SAMPLE}",
-        quoted(&table.name)
-    );
-    let mut statement = connection.prepare(&sql).doing(doing)?;
-    let mut rows = statement.query([]).doing(doing)?;
-    let mut values = Vec::new();
-    while let Some(row) = rows.next().doing(doing)? {
-        match row.get_ref(0).doing(doing)? {
-            // Nothing else can be a vector: the column is none.
-            ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Null => return Ok(Vec::new()),
-            ValueRef::Text(text) if !text.trim_ascii_start().starts_with(b"[") => return Ok(Vec::new()),
-            value => values.extend(Value::try_from(value)),
-        }
-    }
-    Ok(values)
+    let (mut values, mut is_other) = (Vec::new(), false);
+    columns::first_values(connection, table, column, &mut |value| {
+        // Nothing else can be a vector: the column is none.
+        is_other = match value {
+            ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Null => true,
+            ValueRef::Text(text) => !text.trim_ascii_start().starts_with(b"["),
+            ValueRef::Blob(_) => false,
+        };
+        values.extend(Value::try_from(value));
+        !is_other
+    })?;
+    Ok(if is_other { Vec::new() } else { values })
 }
 
 /// Encodings that the values may be in.

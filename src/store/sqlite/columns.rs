@@ -1,9 +1,14 @@
 //! What the schema of a file says of its tables.
 
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use crate::error::Result;
 use crate::store::sql::Doing;
+use crate::store::sql::rows_file::quoted;
+
+/// Values of a column that are looked at to tell whether they are vectors.
+const SAMPLE: usize = 24;
 
 /// Names of columns with texts, the likeliest first.
 const TEXTS: [&str; 10] = [
@@ -28,6 +33,26 @@ pub(super) fn likely_text(names: &[&str]) -> Option<String> {
         .iter()
         .find_map(|text| names.iter().find(|name| name.eq_ignore_ascii_case(text)))
         .map(|name| (*name).to_owned())
+}
+
+/// Shows the first values of a column that are there, as long as `look` wants more.
+pub(super) fn first_values(
+    connection: &Connection,
+    table: &TableInfo,
+    column: &str,
+    look: &mut dyn FnMut(ValueRef<'_>) -> bool,
+) -> Result<()> {
+    let doing = "look at the columns";
+    let (table, column) = (quoted(&table.name), quoted(column));
+    let sql = format!("SELECT {column} FROM main.{table} WHERE {column} IS NOT NULL LIMIT {SAMPLE}");
+    let mut statement = connection.prepare(&sql).doing(doing)?;
+    let mut rows = statement.query([]).doing(doing)?;
+    while let Some(row) = rows.next().doing(doing)? {
+        if !look(row.get_ref(0).doing(doing)?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A table that holds rows of its own.

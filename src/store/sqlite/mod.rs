@@ -151,6 +151,10 @@ impl VectorStore for SqliteStore {
         Ok(Vec::new())
     }
 
+    fn beside(&self) -> Vec<PathBuf> {
+        ["-wal", "-shm", "-journal"].map(|suffix| sql::beside(&self.database, suffix)).into()
+    }
+
     fn records<'a>(&'a self, collection: &Collection, texts: bool) -> Result<Box<dyn Records + 'a>> {
         let (connection, found) = self.readable(collection)?;
         Ok(Box::new(Reader { texts, ..Reader::new(connection, found) }))

@@ -7,11 +7,6 @@ use super::columns::{self, TableInfo};
 use super::encoding::Encoding;
 use super::find::Found;
 use crate::error::Result;
-use crate::store::sql::Doing;
-use crate::store::sql::rows_file::quoted;
-
-/// Values of a column that are looked at.
-const SAMPLE: usize = 24;
 
 /// Bytes that a vector has at least: identifiers and hashes have fewer.
 const LEAST: usize = 48;
@@ -36,21 +31,16 @@ pub(super) fn columns(connection: &Connection, found: &[Found]) -> Result<Vec<St
 
 /// What most of the first values are, if that may be vectors.
 fn values(connection: &Connection, table: &TableInfo, column: &str) -> Result<Option<String>> {
-    let doing = "look at the columns";
-    let column = quoted(column);
-    let table = quoted(&table.name);
-    let sql = format!("SELECT {column} FROM main.{table} WHERE {column} IS NOT NULL LIMIT {SAMPLE}");
-    let mut statement = connection.prepare(&sql).doing(doing)?;
-    let mut rows = statement.query([]).doing(doing)?;
     let (mut all, mut arrays, mut lengths) = (0, 0, Vec::new());
-    while let Some(row) = rows.next().doing(doing)? {
+    columns::first_values(connection, table, column, &mut |value| {
         all += 1;
-        match row.get_ref(0).doing(doing)? {
+        match value {
             text @ ValueRef::Text(_) => arrays += usize::from(Encoding::Json.dimension(text) > Some(1)),
             ValueRef::Blob(blob) if blob.len() >= LEAST => lengths.push(blob.len()),
             _ => {}
         }
-    }
+        true
+    })?;
     if 2 * arrays > all {
         return Ok(Some(format!("{arrays} of {all} values are JSON arrays of numbers")));
     }
