@@ -66,6 +66,9 @@ impl Agreement {
 }
 
 impl Space {
+    /// In the place of a model's name where nobody knows it.
+    pub const UNKNOWN: &'static str = "unknown";
+
     /// A space of which only model and dimension are known.
     pub fn named(model: impl Into<String>, dimension: usize) -> Self {
         Space {

@@ -113,7 +113,9 @@ pub(super) fn back_with_later_records(
 }
 
 fn expect_source(source: &Space, leads: &Space, found: String) -> Result<()> {
-    match source.compare(leads).is_compatible() {
+    // Of some collections it was never known which model made them: the user says it now.
+    let is_unknown = source.model == Space::UNKNOWN && source.dimension == leads.dimension;
+    match is_unknown || source.compare(leads).is_compatible() {
         true => Ok(()),
         false => Err(Error::new(Kind::Mismatch, found)
             .hint(format!("give one of {}: a projection that leads there, or that model", source.model))),

@@ -106,7 +106,10 @@ impl ReEmbedPlan {
         let texts = PlannedTexts { records, percent: options.percent, rest };
         let blank = match (rest, collection.dimension) {
             (Rest::Projected, _) | (_, None) => None,
-            (_, Some(dimension)) => Some(blank(collection, dimension, space, context)?),
+            (_, Some(dimension)) => {
+                let declared = options.plan.source_model.as_deref();
+                Some(blank((collection, dimension), declared, space, context)?)
+            }
         };
         let map = blank.as_ref().or(projection).ok_or_else(|| {
             Error::new(Kind::Refused, format!("collection `{}` has no records", collection.name))
@@ -261,12 +264,12 @@ fn wanted(collection: &Collection, percent: Option<f64>, rest: Rest, made: Optio
 }
 
 fn blank(
-    collection: &Collection,
-    dimension: usize,
+    (collection, dimension): (&Collection, usize),
+    declared: Option<&str>,
     target: &Space,
     context: &Context<'_>,
 ) -> Result<Resolved> {
-    let model = collection.recorded_model().unwrap_or("unknown");
+    let model = declared.or(collection.recorded_model()).unwrap_or(Space::UNKNOWN);
     let source = collection.stamped.clone().unwrap_or_else(|| Space::named(model, dimension));
     let projection = Projection::blank(source, target.clone(), context)?;
     Ok(Resolved { name: "none".to_owned(), sha256: String::new(), projection })
