@@ -130,6 +130,12 @@ fn the_most_crowded_go_first_and_none_goes_twice() {
         "the rest stays"
     );
 
+    assert_eq!(
+        re_embed("--percent 5").succeeds().json()["re_embedded"],
+        100,
+        "by the projection of two migrations ago"
+    );
+    run(folder.path(), "rollback --store chroma").succeeds();
     assert_eq!(re_embed("").succeeds().json()["re_embedded"], 1000);
     assert_eq!(own(&records(&store, "tldr")).len(), 2000);
     re_embed("").fails(4, "embedded with that model already");
@@ -173,6 +179,11 @@ fn records_written_since_are_embedded_on_the_way_back() {
         let wanted = model.embed(&[text.as_str()], Role::Document, &context()).unwrap();
         assert!(near(vector, wanted.as_slice().unwrap()), "added-{n}");
     }
+    // That was a migration too: taken back, and then the first one.
+    run(folder.path(), "rollback --store chroma").succeeds();
+    run(folder.path(), "rollback --store chroma --since drop").succeeds();
+    let back = records(&store, "tldr");
+    assert!(back.len() == before.len() && before.iter().all(|(id, (vector, _))| *vector == back[id].0));
 }
 
 /// The bundled model; counts texts, and has something done before it embeds.
@@ -218,24 +229,16 @@ fn a_run_that_is_stopped_is_not_paid_for_twice() {
     let path = file(folder.path(), 3000);
     let before = std::fs::read(&path).unwrap();
     let mut store = store::open(path.to_str().unwrap()).unwrap();
-    let stopped = Watched(static_model(), AtomicUsize::new(0), |done| {
-        if done >= 1024 {
-            CANCEL.raise();
-        }
-    });
-    let context = Context { cancel: &CANCEL, ..context() };
-    let planned = plan(store.as_ref(), &stopped);
-    let error = migration::re_embed(planned, store.as_mut(), None, &stopped, &context).unwrap_err();
-    assert_eq!(error.kind(), Kind::Interrupted);
+    let first = stop_after(1024, &CANCEL, store.as_mut());
     assert!(std::fs::read(&path).unwrap() == before, "nothing was written");
 
     let again = Watched(static_model(), AtomicUsize::new(0), |_| ());
     let planned = plan(store.as_ref(), &again);
     let report = migration::re_embed(planned, store.as_mut(), None, &again, &common::context()).unwrap();
     assert_eq!(report.re_embedded, Some(3000));
-    // 100 of them to ask the result questions.
-    let (first, second) = (stopped.1.load(Ordering::SeqCst), again.1.load(Ordering::SeqCst));
-    assert!(second <= 3000 - 1024 + 100, "{first} and {second}");
+    // And 8 to see whether the model is the same, 100 to ask the result questions.
+    let second = again.1.load(Ordering::SeqCst);
+    assert!(second <= 3000 - 1024 + 108, "{first} and {second}");
     assert_eq!(own(&records(&path, "notes")).len(), 3000);
 }
 
@@ -260,6 +263,109 @@ fn texts_that_change_meanwhile_are_not_written_over() {
     migration::re_embed(planned, store.as_mut(), None, &edited, &context()).unwrap();
     let after = records(&path, "notes");
     assert_eq!((after["7"].1.as_str(), own(&after).len()), ("another text altogether", 300));
+}
+
+/// Runs until so many texts are embedded, and stops.
+fn stop_after(texts: usize, cancel: &'static Cancel, store: &mut dyn VectorStore) -> usize {
+    let stopped = Watched(static_model(), AtomicUsize::new(0), move |done| {
+        if done >= texts {
+            cancel.raise();
+        }
+    });
+    let context = Context { cancel, ..context() };
+    let planned = plan(store, &stopped);
+    let error = migration::re_embed(planned, store, None, &stopped, &context).unwrap_err();
+    assert!(
+        error.is_interrupted() && error.hints().iter().any(|hint| hint.contains("goes on there")),
+        "{error}"
+    );
+    stopped.1.load(Ordering::SeqCst)
+}
+
+/// The bundled model with its components the other way round: other weights of the same name.
+struct Turned(Box<dyn Embedder>);
+
+impl Embedder for Turned {
+    fn space(&self) -> &Space {
+        self.0.space()
+    }
+
+    fn embed(&self, texts: &[&str], role: Role, context: &Context<'_>) -> Result<Array2<f32>> {
+        let mut vectors = self.0.embed(texts, role, context)?;
+        vectors.invert_axis(ndarray::Axis(1));
+        Ok(vectors.as_standard_layout().into_owned())
+    }
+}
+
+#[test]
+fn vectors_of_other_weights_are_not_mixed_in() {
+    static CANCEL: Cancel = Cancel::new();
+    let folder = TempDir::new().unwrap();
+    let path = file(folder.path(), 3000);
+    let mut store = store::open(path.to_str().unwrap()).unwrap();
+    stop_after(1024, &CANCEL, store.as_mut());
+    let model = Turned(static_model());
+    let planned = plan(store.as_ref(), &model);
+    migration::re_embed(planned, store.as_mut(), None, &model, &context()).unwrap();
+    let mut after = records(&path, "notes");
+    after.values_mut().for_each(|(vector, _)| vector.reverse());
+    assert_eq!(own(&after).len(), 3000);
+}
+
+#[test]
+fn a_plan_of_what_was_there_before_is_not_carried_out() {
+    let folder = TempDir::new().unwrap();
+    let path = file(folder.path(), 200);
+    let model = static_model();
+    let mut store = store::open(path.to_str().unwrap()).unwrap();
+    let planned = plan(store.as_ref(), model.as_ref());
+    migration::re_embed(planned, store.as_mut(), None, model.as_ref(), &context()).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE notes SET body = 'other words' WHERE id = 3", [])
+        .unwrap();
+    let planned = plan(store.as_ref(), model.as_ref());
+    run(folder.path(), "rollback --store notes.db --since drop").succeeds();
+    let error = migration::re_embed(planned, store.as_mut(), None, model.as_ref(), &context()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{error}");
+}
+
+#[test]
+fn a_text_that_changed_is_embedded_again_and_no_other() {
+    let folder = TempDir::new().unwrap();
+    let path = file(folder.path(), 200);
+    let line = format!("re-embed --store notes.db --collection notes --target-model {MODEL} --yes --json");
+    run(folder.path(), &line).succeeds();
+    Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE notes SET body = 'other words' WHERE id = 3", [])
+        .unwrap();
+    assert_eq!(run(folder.path(), &line).succeeds().json()["re_embedded"], 1);
+    assert_eq!(own(&records(&path, "notes")).len(), 200);
+    run(folder.path(), &line).fails(4, "embedded with that model already");
+}
+
+#[test]
+fn ids_that_are_written_alike_and_texts_that_say_nothing_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    let path = file(folder.path(), 60);
+    let line = format!("re-embed --store notes.db --collection notes --target-model {MODEL} --yes");
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("UPDATE notes SET body = '\u{1f44d}' WHERE id = 9", []).unwrap();
+    run(folder.path(), &line).fails(8, "1 records have no text that the model can read: `9`");
+    connection.execute("UPDATE notes SET body = '   ' WHERE id = 9", []).unwrap();
+    run(folder.path(), &line).fails(8, "1 records have no text that the model can read: `9`");
+    connection
+        .execute_batch(
+            "CREATE TABLE twins (id PRIMARY KEY, body TEXT, embedding BLOB);
+             INSERT INTO twins SELECT id, body, embedding FROM notes WHERE id <> 9;
+             INSERT INTO twins SELECT CAST(id AS TEXT), 'another: ' || body, embedding FROM notes WHERE id = 7",
+        )
+        .unwrap();
+    drop(connection);
+    let before = std::fs::read(&path).unwrap();
+    run(folder.path(), &line.replace("--collection notes", "--collection twins")).fails(8, "are written `7`");
+    assert!(std::fs::read(&path).unwrap() == before);
 }
 
 #[test]

@@ -14,9 +14,16 @@ use crate::output::Output;
 pub fn run(args: Rollback, output: Output, context: &Context<'_>) -> Result<ExitCode> {
     let reverse = args.reverse_projection.as_ref().map(|name| args.registry.resolve(name)).transpose()?;
     let spec = args.source_model.as_deref().map(str::parse::<ModelSpec>).transpose()?;
+    if spec.is_some() && args.since != SinceChoice::Keep {
+        return Err(Error::new(
+            Kind::Usage,
+            "--source-model embeds records that came since, and these are not kept",
+        )
+        .hint("say --since keep as well, or leave --source-model out"));
+    }
     let mut store = store::open(&args.store.location()?)?;
     let open = |spec| embed::open(&spec, None, &super::model_options(DeviceChoice::Auto), context);
-    let model = spec.filter(|_| args.since == SinceChoice::Keep).map(open).transpose()?;
+    let model = spec.map(open).transpose()?;
     let since = match args.since {
         SinceChoice::Keep if reverse.is_none() && model.is_none() => {
             return Err(Error::new(Kind::Usage, "--since keep asks how later records get a vector of before").hint(

@@ -3,9 +3,9 @@
 //! The file begins with a line for the format, the model and the dimension. Then come rows of one length: hash of the text
 //! (XXH3, 128 bits), components (f32), hash of both (XXH3, 64 bits), all little-endian. What a killed run left of a row is cut off.
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use ndarray::ArrayView1;
@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use crate::context::Context;
 use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
-use crate::platform::{bytes as as_bytes, files};
+use crate::platform::{bytes as as_bytes, files, identity};
 use crate::space::Space;
 
 /// Texts embedded between two moments at which all is durable.
@@ -38,44 +38,41 @@ pub(super) struct Embedded {
     /// Rows by text, and how many there are.
     rows: HashMap<Key, u64>,
     count: u64,
+    /// Texts of which the model makes nothing but zeros.
+    zeros: HashSet<Key>,
 }
 
 impl Embedded {
-    /// Opens what an earlier run left in `folder` of texts that the model of `space` embedded, or begins anew.
+    /// Opens what an earlier run left in `folder` of texts of `collection` that the model of `space` embedded, or begins anew.
     ///
     /// # Errors
     /// [`Kind::CannotWrite`] if there is no room or permission.
-    pub fn open(folder: &Path, space: &Space) -> Result<Embedded> {
-        let path = folder.join(format!("embedded-{}.bin", space.fingerprint()));
-        let head = format!("embedport embedded 1\n{space}\n");
+    pub fn open(folder: &Path, collection: &str, space: &Space) -> Result<Embedded> {
+        let (model, of) = (space.fingerprint(), xxh3_64(collection.as_bytes()));
+        let path = folder.join(format!("embedded-{model}-{of:016x}.bin"));
+        let head = format!("embedport embedded 1 {model} {}\n", space.dimension);
         let wrap = |cause| Error::io("write", &path, cause);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(wrap)?;
+        let file = identity::open_private(&path).map_err(wrap)?;
         let mut found = Embedded {
             file,
             head: head.len() as u64,
             dimension: space.dimension,
             rows: HashMap::new(),
             count: 0,
+            zeros: HashSet::new(),
             path: path.clone(),
         };
         let whole = found.read(head.as_bytes()).map_err(wrap)?;
         found.file.set_len(whole).map_err(wrap)?;
         if whole == 0 {
-            found.file.seek(SeekFrom::Start(0)).map_err(wrap)?;
-            found.file.write_all(head.as_bytes()).map_err(wrap)?;
+            files::write_all_at(&found.file, head.as_bytes(), 0).map_err(wrap)?;
             found.file.sync_all().map_err(wrap)?;
             files::sync_folder(folder)?;
         }
         Ok(found)
     }
 
-    /// Notes the rows that are whole; returns how many bytes are.
+    /// Notes the rows that are whole; returns how many bytes are rows. A row that was damaged stays, and is known of no text.
     fn read(&mut self, head: &[u8]) -> std::io::Result<u64> {
         let mut input = BufReader::with_capacity(1 << 18, &self.file);
         let mut found = vec![0; head.len()];
@@ -87,12 +84,30 @@ impl Embedded {
         let mut whole = self.head;
         while whole + row.len() as u64 <= size {
             input.read_exact(&mut row)?;
-            let Some(key) = key_of(&row) else { break };
-            self.rows.insert(key, self.count);
+            if let Some(key) = key_of(&row) {
+                self.rows.insert(key, self.count);
+                let components = row.get(16..row.len() - 8).unwrap_or_default().as_chunks::<4>().0;
+                if components.iter().all(|x| f32::from_le_bytes(*x) == 0.0) {
+                    self.zeros.insert(key);
+                }
+            }
             self.count += 1;
             whole += row.len() as u64;
         }
         Ok(whole)
+    }
+
+    /// Forgets every vector.
+    pub fn clear(&mut self) -> Result<()> {
+        self.rows.clear();
+        self.zeros.clear();
+        self.count = 0;
+        self.file.set_len(self.head).map_err(|cause| Error::io("write", &self.path, cause))
+    }
+
+    /// Whether the model makes nothing but zeros of a text.
+    pub fn is_zero(&self, key: Key) -> bool {
+        self.zeros.contains(&key)
     }
 
     fn row_bytes(&self) -> u64 {
@@ -128,9 +143,12 @@ impl Embedded {
             let at = self.head + self.count * self.row_bytes();
             files::write_all_at(&self.file, &rows, at).map_err(wrap)?;
             self.file.sync_data().map_err(wrap)?;
-            for (key, _) in part {
+            for ((key, _), vector) in part.iter().zip(vectors.rows()) {
                 self.rows.insert(*key, self.count);
                 self.count += 1;
+                if vector.iter().all(|x| *x == 0.0) {
+                    self.zeros.insert(*key);
+                }
             }
         }
         Ok(())
@@ -154,8 +172,11 @@ impl Embedded {
         Ok(true)
     }
 
-    /// Nothing of it is wanted any more.
-    pub fn remove(self) -> Result<()> {
+    /// These texts are not wanted any more. What else an earlier run left is kept for the next.
+    pub fn remove(self, used: &HashSet<Key>) -> Result<()> {
+        if self.rows.keys().any(|key| !used.contains(key)) {
+            return Ok(());
+        }
         drop(self.file);
         files::remove_file(&self.path)
     }
@@ -222,15 +243,19 @@ mod tests {
     fn no_text_is_embedded_twice_even_by_another_run() {
         let (folder, model) = (tempfile::tempdir().unwrap(), model());
         let first = [texts(0..1500), texts(0..10)].concat();
-        let mut embedded = Embedded::open(folder.path(), model.space()).unwrap();
+        let mut embedded = Embedded::open(folder.path(), "c", model.space()).unwrap();
         embedded.add(&first, &model, &context()).unwrap();
         drop(embedded);
-        let mut embedded = Embedded::open(folder.path(), model.space()).unwrap();
+        let mut embedded = Embedded::open(folder.path(), "c", model.space()).unwrap();
         embedded.add(&texts(1000..2000), &model, &context()).unwrap();
         assert_eq!(model.1.load(Ordering::Relaxed), 2000);
         holds(&embedded, &texts(0..2000));
         assert!(!embedded.vector(key("other"), &mut [0.0; 2]).unwrap());
-        embedded.remove().unwrap();
+        let all: HashSet<Key> = texts(0..2000).iter().map(|text| key(text)).collect();
+        embedded.remove(&texts(0..10).iter().map(|text| key(text)).collect()).unwrap();
+        let embedded = Embedded::open(folder.path(), "c", model.space()).unwrap();
+        holds(&embedded, &texts(10..2000));
+        embedded.remove(&all).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -238,18 +263,18 @@ mod tests {
     fn what_a_killed_run_left_is_taken_as_far_as_it_is_whole() {
         let (folder, model) = (tempfile::tempdir().unwrap(), model());
         let space = model.space().clone();
-        Embedded::open(folder.path(), &space).unwrap().add(&texts(0..5), &model, &context()).unwrap();
-        let path = folder.path().join(format!("embedded-{}.bin", space.fingerprint()));
+        Embedded::open(folder.path(), "c", &space).unwrap().add(&texts(0..5), &model, &context()).unwrap();
+        let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
         let whole = std::fs::read(&path).unwrap();
         for length in 0..=whole.len() {
             for flip in [None, length.checked_sub(3)] {
                 let mut bytes = whole[..length].to_vec();
                 flip.into_iter().for_each(|at| bytes[at] ^= 1);
                 std::fs::write(&path, bytes).unwrap();
-                let mut embedded = Embedded::open(folder.path(), &space).unwrap();
+                let mut embedded = Embedded::open(folder.path(), "c", &space).unwrap();
                 embedded.add(&texts(0..6), &model, &context()).unwrap();
                 holds(&embedded, &texts(0..6));
-                holds(&Embedded::open(folder.path(), &space).unwrap(), &texts(0..6));
+                holds(&Embedded::open(folder.path(), "c", &space).unwrap(), &texts(0..6));
             }
         }
     }

@@ -119,7 +119,7 @@ pub(super) fn execute_locked(
 
 /// The plan was made before the lock was held: another migration that came in between must not have its
 /// vectors projected once more.
-fn still_as_planned(plan: &MigrationPlan, collection: &Collection) -> Result<()> {
+pub(super) fn still_as_planned(plan: &MigrationPlan, collection: &Collection) -> Result<()> {
     let planned = (plan.source_known_by == SourceKnowledge::Stamped).then_some(&plan.source);
     let same = collection.stamped.as_ref() == planned
         && collection.dimension == Some(plan.source.dimension)
@@ -127,11 +127,12 @@ fn still_as_planned(plan: &MigrationPlan, collection: &Collection) -> Result<()>
     if same {
         return Ok(());
     }
-    Err(Error::new(
-        Kind::Refused,
-        format!("collection `{}` changed since the plan was made", plan.collection),
-    )
-    .hint("nothing was changed; run the same command again for a plan of what is there now"))
+    Err(changed_since(plan))
+}
+
+pub(super) fn changed_since(plan: &MigrationPlan) -> Error {
+    Error::new(Kind::Refused, format!("collection `{}` changed since the plan was made", plan.collection))
+        .hint("nothing was changed; run the same command again for a plan of what is there now")
 }
 
 /// One migration under way.
@@ -180,6 +181,7 @@ impl Run<'_> {
         let mut probes = ProbeCollector::new(projection, self.collection.texts);
         let applied = self.apply(rewrite.as_mut(), projection, instead, &judge, &mut probes)?;
         files::write(&self.folder.join(SKETCHES), &sketch::to_bytes(&applied.sketches))?;
+        (instead.note)(&self.folder)?;
         self.reach(State::BackedUp)?;
         self.watch.lap("back up, project and write");
 

@@ -1,81 +1,173 @@
 //! Records whose texts are embedded anew: which, of which texts, and their vectors.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use ndarray::{ArrayView1, ArrayViewMut1};
-
-use tempfile::NamedTempFile;
+use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 
 use super::BATCH;
 use super::embedded::{self, Embedded, Key};
 use super::sketch::hash_id;
 use crate::context::Context;
-use crate::embed::Embedder;
+use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
-use crate::platform::files;
 use crate::store::{Collection, VectorStore};
+
+/// Texts of an earlier run that are embedded once more, to see whether the model still gives what it gave.
+const LOOKED_AT: usize = 8;
+/// Cosine of two vectors of one text by one model, rounding apart.
+const SAME: f64 = 0.999;
+/// Ids that are named of many.
+const NAMED: usize = 3;
+
+/// Texts of which store and collection, by which model.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub store: &'a dyn VectorStore,
+    pub collection: &'a Collection,
+    pub model: &'a dyn Embedder,
+    /// What to do about records of whose text nothing can be made, if each has to have a vector.
+    pub needs_all: Option<&'a str>,
+}
+
+/// Which records are wanted: by id, vector and text.
+pub(super) type Wants<'a> = dyn Fn(&str, ArrayView1<'_, f32>, Option<Key>) -> bool + 'a;
 
 /// The embedded texts of some records.
 pub(super) struct Gathered {
     /// By hash of the id.
     keys: HashMap<u64, Key>,
     embedded: Embedded,
-    /// Records that were wanted and have no text.
-    pub without_text: u64,
+    /// Records that were wanted and have no text, and some of them by name.
+    bare: (u64, Vec<String>),
 }
 
 impl Gathered {
-    /// Embeds the texts of the records that `wants` names, by id and vector. What an earlier run embedded is not embedded again.
+    /// Embeds the texts of the records that `wants` names. What an earlier run embedded is not embedded again.
     ///
     /// # Errors
-    /// Those of store and model.
-    pub fn of(
-        (store, collection): (&dyn VectorStore, &Collection),
-        model: &dyn Embedder,
-        wants: &dyn Fn(&str, ArrayView1<'_, f32>) -> bool,
-        context: &Context<'_>,
-    ) -> Result<Gathered> {
-        let folder = store.state_folder();
-        let embedded = Embedded::open(&folder, model.space())?;
-        let mut gathered = Gathered { keys: HashMap::new(), embedded, without_text: 0 };
+    /// Those of store and model; [`Kind::Refused`] if ids are written alike, or if records have to have a text and have none.
+    pub fn of(origin: Origin<'_>, wants: &Wants<'_>, context: &Context<'_>) -> Result<Gathered> {
+        let folder = origin.store.state_folder();
+        let embedded = Embedded::open(&folder, &origin.collection.id, origin.model.space())?;
+        let mut gathered = Gathered { keys: HashMap::new(), embedded, bare: (0, Vec::new()) };
         let mut waiting = Waiting::new(&folder)?;
-        gathered.read(store, collection, wants, &mut waiting, context)?;
+        let known = gathered.read(origin, wants, &mut waiting, context)?;
+        gathered.refuse_bare(origin.needs_all)?;
+        if !gathered.are_the_same(&known, origin.model, context)? {
+            context.progress.note("what an earlier run embedded came of other weights: it is embedded anew");
+            gathered.embedded.clear()?;
+            gathered.keys.clear();
+            gathered.bare = (0, Vec::new());
+            waiting = Waiting::new(&folder)?;
+            gathered.read(origin, wants, &mut waiting, context)?;
+        }
         context.progress.start("embedding", Some(gathered.len()), "texts");
-        context.progress.advance(gathered.len() - waiting.count);
-        let done = waiting.each(&mut |texts| gathered.embedded.add(&texts, model, context));
+        context.progress.advance(gathered.len().saturating_sub(waiting.count));
+        let done = waiting.each(&mut |texts| gathered.embedded.add(&texts, origin.model, context));
         context.progress.finish();
-        done.map(|()| gathered)
+        done.map_err(|error| match error.is_interrupted() {
+            true => error.hint("what was embedded is kept: the same command goes on there"),
+            false => error,
+        })?;
+        gathered.leave_zeros_out(origin, context)?;
+        gathered.refuse_bare(origin.needs_all)?;
+        Ok(gathered)
     }
 
-    /// Notes which texts are wanted; those that are not embedded yet go to `waiting`.
+    /// Notes which texts are wanted; those that are not embedded yet go to `waiting`. Returns some of the others.
     fn read(
         &mut self,
-        store: &dyn VectorStore,
-        collection: &Collection,
-        wants: &dyn Fn(&str, ArrayView1<'_, f32>) -> bool,
+        origin: Origin<'_>,
+        wants: &Wants<'_>,
         waiting: &mut Waiting,
         context: &Context<'_>,
-    ) -> Result<()> {
-        let mut records = store.records(collection, true)?;
+    ) -> Result<Vec<String>> {
+        let mut records = origin.store.records(origin.collection, true)?;
+        let mut known = Vec::new();
         while let Some(batch) = records.next_batch(BATCH)? {
             context.check()?;
             for ((id, vector), text) in batch.ids.iter().zip(batch.vectors.rows()).zip(batch.texts) {
-                match text.filter(|text| !text.trim().is_empty()) {
-                    _ if !wants(id, vector) => {}
-                    None => self.without_text += 1,
-                    Some(text) => {
-                        let key = embedded::key(&text);
-                        self.keys.insert(hash_id(id), key);
+                let text = text.filter(|text| !text.trim().is_empty());
+                let key = text.as_deref().map(embedded::key);
+                match (text, key) {
+                    _ if !wants(id, vector, key) => {}
+                    (Some(text), Some(key)) => {
+                        if self.keys.insert(hash_id(id), key).is_some_and(|other| other != key) {
+                            return Err(alike(id));
+                        }
                         if !self.embedded.knows(key) {
                             waiting.push(&text)?;
+                        } else if known.len() < LOOKED_AT {
+                            known.push(text);
                         }
                     }
+                    _ => self.note_bare(id),
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Whether the model gives again what is there of these texts.
+    fn are_the_same(&self, known: &[String], model: &dyn Embedder, context: &Context<'_>) -> Result<bool> {
+        if known.is_empty() {
+            return Ok(true);
+        }
+        let texts: Vec<&str> = known.iter().map(String::as_str).collect();
+        let now = model.embed(&texts, Role::Document, context)?;
+        let mut then = Array1::zeros(now.ncols());
+        for (text, now) in known.iter().zip(now.rows()) {
+            let room = then.as_slice_mut().unwrap_or_default();
+            if self.embedded.vector(embedded::key(text), room)? && !is_same(now, then.view()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A text of which the model makes nothing but zeros is none.
+    fn leave_zeros_out(&mut self, origin: Origin<'_>, context: &Context<'_>) -> Result<()> {
+        if !self.keys.values().any(|key| self.embedded.is_zero(*key)) {
+            return Ok(());
+        }
+        let mut records = origin.store.records(origin.collection, false)?;
+        while let Some(batch) = records.next_batch(BATCH)? {
+            context.check()?;
+            for id in &batch.ids {
+                let key = self.keys.get(&hash_id(id));
+                if key.is_some_and(|key| self.embedded.is_zero(*key)) {
+                    self.keys.remove(&hash_id(id));
+                    self.note_bare(id);
                 }
             }
         }
         Ok(())
+    }
+
+    fn note_bare(&mut self, id: &str) {
+        self.bare.0 += 1;
+        if self.bare.1.len() < NAMED {
+            self.bare.1.push(format!("`{}`", id.escape_default()));
+        }
+    }
+
+    fn refuse_bare(&self, hint: Option<&str>) -> Result<()> {
+        match (&self.bare, hint) {
+            ((1.., ids), Some(hint)) => Err(Error::new(
+                Kind::Refused,
+                format!(
+                    "{} records have no text that the model can read: {}{}",
+                    self.bare.0,
+                    ids.join(", "),
+                    if self.bare.0 > ids.len() as u64 { ", ..." } else { "" }
+                ),
+            )
+            .hint(hint)),
+            _ => Ok(()),
+        }
     }
 
     /// Records with an embedded text.
@@ -83,9 +175,9 @@ impl Gathered {
         self.keys.len() as u64
     }
 
-    /// Hashes of their ids.
-    pub fn ids(&self) -> impl Iterator<Item = u64> {
-        self.keys.keys().copied()
+    /// Which records, by the hashes of their ids, have vectors of which texts.
+    pub fn keys(&self) -> &HashMap<u64, Key> {
+        &self.keys
     }
 
     /// Puts the vector of the record `id` into `row`; false if its text was not wanted.
@@ -100,20 +192,37 @@ impl Gathered {
 
     /// The collection holds them: the file is not wanted any more. If it cannot be removed, it stays, and is of use to the next run.
     pub fn remove(self) {
-        let _ = self.embedded.remove();
+        let _ = self.embedded.remove(&self.keys.into_values().collect());
     }
+}
+
+/// Whether two vectors of one text can come from one model.
+pub(super) fn is_same(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> bool {
+    let dot = |a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
+    if lengths == 0.0 { dot(a, a) == dot(b, b) } else { dot(a, b) / lengths >= SAME }
+}
+
+fn alike(id: &str) -> Error {
+    let found =
+        format!("several records are written `{}`: their texts cannot be told apart", id.escape_default());
+    Error::new(Kind::Refused, found)
+        .hint("name another column with --id-column, or give these records other ids")
 }
 
 /// Texts in a file: to embed them takes long, and as long as they are read from it, a store may not be written to.
 struct Waiting {
     folder: PathBuf,
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<File>,
     count: u64,
 }
 
 impl Waiting {
     fn new(folder: &Path) -> Result<Waiting> {
-        let file = files::temporary_in(folder).map_err(|cause| Error::io("write in", folder, cause))?;
+        // Nobody else can open it, and nothing is left of it whatever happens.
+        let file = tempfile::tempfile_in(folder).map_err(|cause| Error::io("write in", folder, cause))?;
         Ok(Waiting { folder: folder.to_owned(), file: BufWriter::new(file), count: 0 })
     }
 

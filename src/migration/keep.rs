@@ -8,17 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 
 use crate::context::Context;
-use crate::embed::Embedder;
+use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 use crate::projection::Projection;
 use crate::registry::Resolved;
 use crate::space::Space;
-use crate::store::{Backup, Batch, Changes, VectorStore};
+use crate::store::{Backup, Batch, Changes, Collection, VectorStore};
 
+use super::embedded::Key;
 use super::execute::execute_locked;
-use super::gathered::Gathered;
-use super::journal::{Journal, State};
+use super::gathered::{Gathered, Origin, is_same};
+use super::journal::Journal;
 use super::pass::Instead;
 use super::plan::{MigrationPlan, PlanOptions};
 use super::rollback::RollbackReport;
@@ -38,7 +39,7 @@ pub(super) struct Ways<'a> {
 pub(super) fn back_with_later_records(
     store: &mut dyn VectorStore,
     folder: &Path,
-    mut journal: Journal,
+    journal: Journal,
     backup: &Backup,
     changes: Changes,
     ways: Ways<'_>,
@@ -64,20 +65,15 @@ pub(super) fn back_with_later_records(
         Some(model) => {
             let collection = store.collection(&plan.collection_id, Some(plan.texts))?;
             content = Some(store.content_digest(&collection)?);
-            let later = |id: &str, now: ArrayView1<'_, f32>| !originals.is_untouched(id, now);
-            Some(Gathered::of((&*store, &collection), model, &later, context)?)
+            originals.expect_of((&*store, &collection), model, context)?;
+            let later = |id: &str, now: ArrayView1<'_, f32>, _: Option<Key>| !originals.is_untouched(id, now);
+            let hint = "give --reverse-projection as well: it maps the vectors of these";
+            let needs_all = ways.reverse.is_none().then_some(hint);
+            let origin = Origin { store, collection: &collection, model, needs_all };
+            Some(Gathered::of(origin, &later, context)?)
         }
         None => None,
     };
-    let nothing_for = |what: String| {
-        Error::new(Kind::Refused, what)
-            .hint("give --reverse-projection as well: it maps the vectors of these")
-    };
-    if let Some(bare) =
-        gathered.as_ref().map(|g| g.without_text).filter(|n| *n > 0 && map.projection.is_blank())
-    {
-        return Err(nothing_for(format!("{bare} records written since the migration have no text to embed")));
-    }
     let kept = AtomicU64::new(0);
     let put = |batch: &Batch, vectors: &mut Array2<f32>| {
         for ((id, now), mut row) in batch.ids.iter().zip(batch.vectors.rows()).zip(vectors.rows_mut()) {
@@ -87,17 +83,15 @@ pub(super) fn back_with_later_records(
             kept.fetch_add(1, Ordering::Relaxed);
             let embedded = gathered.as_ref().map_or(Ok(false), |gathered| gathered.put(id, row))?;
             if !embedded && map.projection.is_blank() {
-                return Err(nothing_for(format!(
-                    "record `{}` changed while texts were embedded",
-                    id.escape_default()
-                )));
+                let found = format!("record `{}` changed while texts were embedded", id.escape_default());
+                return Err(Error::new(Kind::Refused, found).hint("run the same command again"));
             }
         }
         Ok(())
     };
-    let instead = Instead { put: &put, content: content.as_deref() };
+    let instead = Instead { put: &put, content: content.as_deref(), ..Instead::NONE };
     let report = execute_locked(plan, store, &map.projection, instead, ways.model, context)?;
-    journal.reach(State::RolledBack, context.timestamp(), folder)?;
+    // The migration that goes back stays what it is: whoever takes this one back has it again, and its backup.
     let re_embedded = gathered.as_ref().map(Gathered::len);
     gathered.into_iter().for_each(Gathered::remove);
     Ok(RollbackReport {
@@ -148,6 +142,44 @@ impl Originals {
             migrated: sketches.into_iter().map(|s| (s.id, s)).collect(),
             sketcher: Sketcher::new(target_dimension),
         })
+    }
+
+    /// Whether the model gives again what was there before, for some texts of records that nobody wrote to since.
+    ///
+    /// # Errors
+    /// [`Kind::Mismatch`] if it does not for most of them.
+    fn expect_of(
+        &self,
+        (store, collection): (&dyn VectorStore, &Collection),
+        model: &dyn Embedder,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        const LOOKED_AT: usize = 20;
+        let Some(batch) = store.records(collection, true)?.next_batch(BATCH)? else { return Ok(()) };
+        let (mut texts, mut then) = (Vec::new(), Vec::new());
+        for ((id, now), text) in batch.ids.iter().zip(batch.vectors.rows()).zip(&batch.texts) {
+            if let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty())
+                && self.is_untouched(id, now)
+                && let Some(original) = self.vectors.get(&hash_id(id))
+                && texts.len() < LOOKED_AT
+            {
+                texts.push(text);
+                then.push(original);
+            }
+        }
+        let now = model.embed(&texts, Role::Document, context)?;
+        let same = now.rows().into_iter().zip(&then).filter(|(now, then)| is_same(*now, then.view())).count();
+        if 2 * same >= texts.len() {
+            return Ok(());
+        }
+        let found = format!(
+            "the source model gives other vectors than those of before for {} of {} texts",
+            texts.len() - same,
+            texts.len()
+        );
+        Err(Error::new(Kind::Mismatch, found)
+            .hint("give the model that made them, with the same weights and prompt")
+            .hint("or map the later records back: --reverse-projection P"))
     }
 
     /// Whether a record still holds what the migration wrote.

@@ -1,8 +1,9 @@
 //! Which vectors of a migrated collection a projection made, and which are the target model's own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use super::embedded::Key;
 use super::sketch;
 use super::{EMBEDDED, SKETCHES};
 use crate::error::Result;
@@ -12,10 +13,10 @@ use crate::store::{Collection, VectorStore};
 /// What the migration that a collection holds made of its records, by the hashes of their ids.
 #[derive(Debug)]
 pub(super) struct Made {
-    /// Vectors that a projection made.
-    pub projected: HashSet<u64>,
-    /// Vectors of the model's own.
-    pub embedded: HashSet<u64>,
+    /// Records that were there.
+    records: HashSet<u64>,
+    /// Those that have the model's own vectors, and of which texts.
+    embedded: HashMap<u64, Key>,
 }
 
 impl Made {
@@ -27,21 +28,33 @@ impl Made {
             return Ok(None);
         }
         let bytes = |name: &str| files::read_at_most(&folder.join(name), 1 << 34);
-        let all = sketch::from_bytes(&bytes(SKETCHES)?)?;
+        let records = sketch::from_bytes(&bytes(SKETCHES)?)?.iter().map(|sketch| sketch.id).collect();
         let embedded = if folder.join(EMBEDDED).is_file() { bytes(EMBEDDED)? } else { Vec::new() };
-        let embedded: HashSet<u64> =
-            embedded.as_chunks().0.iter().map(|id| u64::from_le_bytes(*id)).collect();
-        let projected = all.iter().map(|sketch| sketch.id).filter(|id| !embedded.contains(id)).collect();
-        Ok(Some(Made { projected, embedded }))
+        let noted = |row: &[u8; 24]| {
+            let (id, key) = row.split_first_chunk::<8>()?;
+            Some((u64::from_le_bytes(*id), Key::from_le_bytes(*key.first_chunk()?)))
+        };
+        Ok(Some(Made { records, embedded: embedded.as_chunks().0.iter().filter_map(noted).collect() }))
     }
 
-    /// Whether the vector of a record is not the projection's: embedded by an earlier run, or added since.
-    pub fn is_own(&self, id: u64) -> bool {
-        !self.projected.contains(&id)
+    /// Whether the vector of a record is what the model makes of its text, as far as an earlier run noted it.
+    pub fn is_own(&self, id: u64, text: Key) -> bool {
+        self.embedded.get(&id) == Some(&text)
     }
 
-    /// Notes which records of the migration in `folder` have vectors of the model's own.
-    pub fn note(folder: &Path, own: impl Iterator<Item = u64>) -> Result<()> {
-        files::write(&folder.join(EMBEDDED), &own.flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
+    /// Whether it is not: the migration made it otherwise, or the text changed. Of what was added since nothing is known.
+    pub fn is_other(&self, id: u64, text: Key) -> bool {
+        self.records.contains(&id) && !self.is_own(id, text)
+    }
+
+    /// Records with the model's own vectors, and of which texts.
+    pub fn own(&self) -> impl Iterator<Item = (u64, Key)> {
+        self.embedded.iter().map(|(id, key)| (*id, *key))
+    }
+
+    /// Notes in the folder of a migration which records have vectors of the model's own.
+    pub fn note(folder: &Path, own: &HashMap<u64, Key>) -> Result<()> {
+        let rows = own.iter().flat_map(|(id, key)| id.to_le_bytes().into_iter().chain(key.to_le_bytes()));
+        files::write(&folder.join(EMBEDDED), &rows.collect::<Vec<u8>>())
     }
 }

@@ -1,5 +1,6 @@
 //! What a migration does with each record on its way through the projection.
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2};
@@ -21,11 +22,13 @@ pub(super) struct Instead<'a> {
     pub put: &'a Put<'a>,
     /// Digest of the texts and metadata that they were made of: with others nothing is written.
     pub content: Option<&'a str>,
+    /// Notes in the migration's folder what they are.
+    pub note: &'a (dyn Fn(&Path) -> Result<()> + Sync + 'a),
 }
 
 impl Instead<'_> {
     /// None.
-    pub const NONE: Instead<'static> = Instead { put: &|_, _| Ok(()), content: None };
+    pub const NONE: Instead<'static> = Instead { put: &|_, _| Ok(()), content: None, note: &|_| Ok(()) };
 }
 
 /// What one pass over the source records leaves.

@@ -44,7 +44,7 @@ pub fn execute_rated(
         ratings.add(map, &batch.ids, new.view());
         Ok(())
     };
-    let rate = Instead { put: &rate, content: None };
+    let rate = Instead { put: &rate, ..Instead::NONE };
     let report = execute_instead(plan, store, map, rate, target_model, context)?;
     ratings.finish().map_err(|error| {
         error.context(format!(

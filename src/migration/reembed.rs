@@ -3,17 +3,20 @@
 //! The rest keeps its vectors, where they are the target model's or a projection's into its space already, or is projected.
 //! Otherwise it is a migration like any other: planned, verified before it is visible, with a way back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
-use super::execute::execute_locked;
-use super::gathered::Gathered;
-use super::journal::Journal;
+use super::embedded::{Key, key};
+use super::execute::{changed_since, execute_locked, still_as_planned};
+use super::gathered::{Gathered, Origin};
+use super::journal::{Journal, State};
 use super::made::Made;
 use super::pass::Instead;
 use super::plan::{MigrationPlan, PlanOptions};
+use super::recovery;
 use super::sketch::hash_id;
 use super::{BATCH, MigrationReport, PROJECTION};
 use crate::context::Context;
@@ -69,8 +72,10 @@ pub struct ReEmbedPlan {
     blank: Option<Resolved>,
     /// What tells how crowded a record lies, if that is asked.
     rater: Option<Projection>,
-    /// Where vectors of the target space stay: those that are not the model's own.
+    /// What the collection's migration made, where vectors of the target space stay.
     made: Option<Made>,
+    /// The migration that the collection holds.
+    holds: Option<String>,
 }
 
 impl ReEmbedPlan {
@@ -102,7 +107,11 @@ impl ReEmbedPlan {
             (false, None) => Rest::None,
         };
         let made = if is_there { Made::read(store, collection)? } else { None };
-        let records = wanted(collection, options.percent, rest, made.as_ref())?;
+        let left = match &made {
+            Some(made) => left((store, collection), made, options.percent.is_some(), context)?,
+            None => collection.texts,
+        };
+        let records = wanted(collection, options.percent, rest, left)?;
         let texts = PlannedTexts { records, percent: options.percent, rest };
         let blank = match (rest, collection.dimension) {
             (Rest::Projected, _) | (_, None) => None,
@@ -115,7 +124,7 @@ impl ReEmbedPlan {
             Error::new(Kind::Refused, format!("collection `{}` has no records", collection.name))
         })?;
         let rater = match (options.percent, rest) {
-            (Some(_), Rest::Kept) if projection.is_none() => Some(of_migration(store, collection)?),
+            (Some(_), Rest::Kept) if projection.is_none() => Some(of_migration(store, collection, space)?),
             _ => None,
         };
         if let (Some(_), Some(rater)) =
@@ -124,6 +133,15 @@ impl ReEmbedPlan {
             rater.can_rate()?;
         }
         let mut plan = MigrationPlan::new(store, map, &options.plan, context)?;
+        // The vectors lie in a file of their own until the collection holds them.
+        plan.bytes_needed += records.saturating_mul(24 + 4 * space.dimension as u64);
+        if plan.bytes_free < plan.bytes_needed {
+            let (needed, free) = (plan.bytes_needed, plan.bytes_free);
+            let found =
+                format!("texts and vectors need {needed} bytes beside the store, {free} bytes are free");
+            return Err(Error::new(Kind::CannotWrite, found)
+                .hint("free some room on the file system of the store, then run the same command again"));
+        }
         if rest == Rest::Kept && collection.texts < collection.count {
             plan.warnings.push(format!(
                 "{} of {} records have no text: they keep the vectors that they have",
@@ -132,11 +150,8 @@ impl ReEmbedPlan {
             ));
         }
         plan.re_embeds = Some(texts.clone());
-        Ok(ReEmbedPlan { plan, texts, blank, rater, made })
-    }
-
-    fn has_own(&self, id: u64) -> bool {
-        self.made.as_ref().is_some_and(|made| made.is_own(id))
+        let holds = collection.migration.clone();
+        Ok(ReEmbedPlan { plan, texts, blank, rater, made, holds })
     }
 
     /// The records to be embedded, by the hash of their id; none if it is all that have no vector of the model's own.
@@ -161,8 +176,9 @@ impl ReEmbedPlan {
                 Rest::Kept | Rest::None => rater.rate(batch.vectors.view())?,
             };
             for ((id, text), crowding) in batch.ids.iter().zip(&batch.texts).zip(&rated.crowding) {
+                let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
                 let id = hash_id(id);
-                if text.as_ref().is_some_and(|text| !text.trim().is_empty()) && !self.has_own(id) {
+                if self.made.as_ref().is_none_or(|made| made.is_other(id, key(text))) {
                     crowded.push((*crowding, id));
                 }
             }
@@ -189,16 +205,31 @@ pub fn re_embed(
     let state_folder = store.state_folder();
     files::create_folder(&state_folder)?;
     let _lock = lock::acquire(&state_folder.join("lock"), "re-embed")?;
+    let swept = recovery::run(store, context)?;
     let collection = store.collection(&planned.plan.collection_id, Some(planned.plan.texts))?;
+    // Made while nobody was kept out; to embed in vain takes long.
+    still_as_planned(&planned.plan, &collection)?;
+    if collection.migration != planned.holds {
+        return Err(changed_since(&planned.plan));
+    }
     let content = store.content_digest(&collection)?;
     let chosen = planned.choose(store, &collection, projection, context)?;
-    let wants = |id: u64| chosen.as_ref().map_or(!planned.has_own(id), |chosen| chosen.contains(&id));
-    let all = (&*store, &collection);
-    let gathered = Gathered::of(all, model, &|id, _| wants(hash_id(id)), context)?;
+    let made = planned.made.as_ref();
+    let wants = |id: &str, _: ArrayView1<'_, f32>, text: Option<Key>| match (&chosen, text, made) {
+        (Some(chosen), _, _) => chosen.contains(&hash_id(id)),
+        (None, Some(text), Some(made)) => !made.is_own(hash_id(id), text),
+        (None, _, _) => true,
+    };
+    let needs_all = (planned.texts.rest == Rest::None)
+        .then_some("give them texts that it can, or a --projection that maps their vectors");
+    let origin = Origin { store, collection: &collection, model, needs_all };
+    let gathered = Gathered::of(origin, &wants, context)?;
     if gathered.len() == 0 {
         gathered.remove();
         return Err(nothing_left(&planned.plan.collection));
     }
+    let mut own: HashMap<u64, Key> = made.iter().flat_map(|made| made.own()).collect();
+    own.extend(gathered.keys());
     let rest = planned.texts.rest;
     let put = |batch: &Batch, vectors: &mut Array2<f32>| {
         for ((id, now), mut row) in batch.ids.iter().zip(batch.vectors.rows()).zip(vectors.rows_mut()) {
@@ -214,15 +245,13 @@ pub fn re_embed(
         }
         Ok(())
     };
-    let instead = Instead { put: &put, content: Some(&content) };
+    let note = |folder: &Path| Made::note(folder, &own);
+    let instead = Instead { put: &put, content: Some(&content), note: &note };
     let map = planned.blank.as_ref().or(projection);
     let map = map.ok_or_else(|| Error::new(Kind::Internal, "nothing maps the rest of the records"))?;
-    let made = planned.made.as_ref();
     let mut report = execute_locked(planned.plan, store, &map.projection, instead, Some(model), context)?;
     report.re_embedded = Some(gathered.len());
-    let before = made.iter().flat_map(|made| made.embedded.iter().copied());
-    // Where this is lost, a later run embeds some texts once more.
-    let _ = Made::note(&state_folder.join(&report.migration), before.chain(gathered.ids()));
+    report.swept.extend(swept);
     gathered.remove();
     Ok(report)
 }
@@ -232,8 +261,28 @@ fn nothing_left(collection: &str) -> Error {
     Error::new(Kind::Mismatch, found).hint("`embedport verify` checks the vectors again")
 }
 
-/// How many records are to be embedded.
-fn wanted(collection: &Collection, percent: Option<f64>, rest: Rest, made: Option<&Made>) -> Result<u64> {
+/// Texts of a migrated collection that are not known to be embedded; `made`: only those whose vector is known to be another.
+fn left(
+    (store, collection): (&dyn VectorStore, &Collection),
+    made: &Made,
+    is_made: bool,
+    context: &Context<'_>,
+) -> Result<u64> {
+    let mut left = 0;
+    let mut records = store.records(collection, true)?;
+    while let Some(batch) = records.next_batch(BATCH)? {
+        context.check()?;
+        for (id, text) in batch.ids.iter().zip(&batch.texts) {
+            let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
+            let (id, text) = (hash_id(id), key(text));
+            left += u64::from(if is_made { made.is_other(id, text) } else { !made.is_own(id, text) });
+        }
+    }
+    Ok(left)
+}
+
+/// How many records are to be embedded, of `left` that are not yet.
+fn wanted(collection: &Collection, percent: Option<f64>, rest: Rest, left: u64) -> Result<u64> {
     let (count, texts, name) = (collection.count, collection.texts, &collection.name);
     if texts == 0 {
         return Err(Error::new(
@@ -242,15 +291,14 @@ fn wanted(collection: &Collection, percent: Option<f64>, rest: Rest, made: Optio
         )
         .hint("project the vectors: `embedport migrate-collection`"));
     }
-    // Records that have gone since cannot be told from here.
-    let texts = made.map_or(texts, |made| texts.min(made.projected.len() as u64));
-    if texts == 0 {
+    if left == 0 {
         return Err(nothing_left(name));
     }
+    let texts = left;
     match (rest, percent) {
         (Rest::None, Some(_)) => Err(Error::new(
             Kind::Usage,
-            format!("the vectors of collection `{name}` are not the model's: what is not embedded has to be projected"),
+            format!("the vectors of collection `{name}` are not known to be the model's: what is not embedded has to be projected"),
         )
         .hint("give --projection, or leave --percent out to embed every text")),
         (Rest::None, None) if texts < count => Err(Error::new(
@@ -275,15 +323,18 @@ fn blank(
     Ok(Resolved { name: "none".to_owned(), sha256: String::new(), projection })
 }
 
-/// The projection of the migration that the collection holds.
-fn of_migration(store: &dyn VectorStore, collection: &Collection) -> Result<Projection> {
-    let none = || {
-        Error::new(Kind::Usage, "how crowded records lie is told by the projection that made their vectors")
-            .hint("give it with --projection, or leave --percent out to embed every text")
-    };
-    let migration = collection.migration.as_ref().ok_or_else(none)?;
-    let folder = store.state_folder().join(migration);
-    Journal::load(&folder).map_err(|_| none())?;
-    let (projection, _) = Projection::load(&folder.join(PROJECTION))?;
-    if projection.is_blank() { Err(none()) } else { Ok(projection) }
+/// The latest projection that made vectors of the collection, into `space`.
+fn of_migration(store: &dyn VectorStore, collection: &Collection, space: &Space) -> Result<Projection> {
+    let (journals, _) = Journal::load_readable(&store.state_folder())?;
+    for (folder, journal) in journals.iter().rev() {
+        let is_its = journal.plan.collection_id == collection.id && journal.state() == State::Committed;
+        if is_its && folder.join(PROJECTION).is_file() {
+            let (projection, _) = Projection::load(&folder.join(PROJECTION))?;
+            if !projection.is_blank() && projection.target().compare(space).is_compatible() {
+                return Ok(projection);
+            }
+        }
+    }
+    Err(Error::new(Kind::Usage, "how crowded records lie is told by the projection that made their vectors")
+        .hint("give it with --projection, or leave --percent out to embed every text"))
 }

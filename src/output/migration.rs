@@ -69,6 +69,7 @@ impl Show for MigrationPlan {
         writeln!(out, "  backup       {backup}")?;
         let index = match self.index {
             _ if !self.indexed => "none: the store compares with every vector",
+            IndexChoice::Auto if !projects => "built anew",
             IndexChoice::Auto => "kept if it then finds as much as before, else built anew",
             IndexChoice::Keep => "kept, repaired if need be",
             IndexChoice::Rebuild => "built anew",

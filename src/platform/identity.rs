@@ -69,6 +69,15 @@ pub fn private(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
+/// Opens the file at `path` to read and write; a new one can be read by its owner only.
+pub fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// Gives `other` the owner and the permissions of `file`; whether it worked.
 pub fn repeat(file: &File, other: &File) -> bool {
     let done = || -> std::io::Result<()> {
