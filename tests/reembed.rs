@@ -234,7 +234,7 @@ fn a_run_that_is_stopped_is_not_paid_for_twice() {
 
     let again = Watched(static_model(), AtomicUsize::new(0), |_| ());
     let planned = plan(store.as_ref(), &again);
-    let report = migration::re_embed(planned, store.as_mut(), None, &again, &common::context()).unwrap();
+    let report = migration::re_embed(planned, store.as_mut(), None, &again, &context()).unwrap();
     assert_eq!(report.re_embedded, Some(3000));
     // And 8 to see whether the model is the same, 100 to ask the result questions.
     let second = again.1.load(Ordering::SeqCst);
