@@ -17,6 +17,26 @@ pub struct Consent {
     pub yes: bool,
 }
 
+/// How a collection is rewritten.
+#[derive(Args, Debug)]
+pub struct Rewriting {
+    /// Model that made the stored vectors, where the store does not record it
+    #[arg(long, value_name = "MODEL")]
+    pub source_model: Option<String>,
+    /// Keep nothing for the way back: saves disk, and there is no rollback
+    #[arg(long)]
+    pub no_backup: bool,
+    /// Go on although the stored vectors do not look like the projection's source
+    #[arg(long)]
+    pub accept_unrecognised_vectors: bool,
+    /// What becomes of the neighbour graph
+    #[arg(long, value_enum, default_value_t = IndexArgument::Auto)]
+    pub index: IndexArgument,
+    /// What is saved for the way back
+    #[arg(long, value_enum, default_value_t = BackupArgument::Auto, conflicts_with = "no_backup")]
+    pub backup: BackupArgument,
+}
+
 /// Arguments of `migrate-collection`.
 #[derive(Args, Debug)]
 #[command(after_help = embedport::platform::holders::SIGHT)]
@@ -36,9 +56,6 @@ pub struct MigrateCollection {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryFile,
-    /// Model that made the stored vectors, where the store does not record it
-    #[arg(long, value_name = "MODEL")]
-    pub source_model: Option<String>,
     /// Where the target model's files are (NAME,path=FOLDER), to ask the result real questions; found by
     /// itself if bundled or in the hub cache
     #[arg(long, value_name = "MODEL")]
@@ -46,22 +63,13 @@ pub struct MigrateCollection {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub consent: Consent,
-    /// Keep nothing for the way back: saves disk, and there is no rollback
-    #[arg(long)]
-    pub no_backup: bool,
-    /// Go on although the stored vectors do not look like the projection's source
-    #[arg(long)]
-    pub accept_unrecognised_vectors: bool,
     /// Write for each record how near the truth its new vector is expected to be (cosine) and how crowded it lies: id,
     /// confidence, crowding, with tabs between. The most crowded are worth most when they are embedded again
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub confidence: Option<PathBuf>,
-    /// What becomes of the neighbour graph
-    #[arg(long, value_enum, default_value_t = IndexArgument::Auto)]
-    pub index: IndexArgument,
-    /// What is saved for the way back
-    #[arg(long, value_enum, default_value_t = BackupArgument::Auto, conflicts_with = "no_backup")]
-    pub backup: BackupArgument,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub rewriting: Rewriting,
 }
 
 /// Arguments of `re-embed`.
@@ -84,27 +92,15 @@ pub struct ReEmbed {
     /// vectors that it has [default: every text]
     #[arg(long, value_name = "P", value_parser = percent)]
     pub percent: Option<f64>,
-    /// Model that made the stored vectors, where the store does not record it
-    #[arg(long, value_name = "MODEL")]
-    pub source_model: Option<String>,
     /// Where the model runs
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub consent: Consent,
-    /// Keep nothing for the way back: saves disk, and there is no rollback
-    #[arg(long)]
-    pub no_backup: bool,
-    /// Go on although the stored vectors do not look like the projection's source
-    #[arg(long)]
-    pub accept_unrecognised_vectors: bool,
-    /// What becomes of the neighbour graph
-    #[arg(long, value_enum, default_value_t = IndexArgument::Auto)]
-    pub index: IndexArgument,
-    /// What is saved for the way back
-    #[arg(long, value_enum, default_value_t = BackupArgument::Auto, conflicts_with = "no_backup")]
-    pub backup: BackupArgument,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub rewriting: Rewriting,
 }
 
 fn percent(text: &str) -> Result<f64, String> {

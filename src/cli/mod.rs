@@ -20,7 +20,9 @@ pub use advise::Advise;
 pub use choices::{BackupArgument, DeviceChoice, IndexArgument, SinceChoice};
 pub use evaluate::Evaluate;
 pub use identify::Identify;
-pub use migration::{Backups, BackupsAction, Consent, MigrateCollection, Prune, ReEmbed, Rollback, Verify};
+pub use migration::{
+    Backups, BackupsAction, Consent, MigrateCollection, Prune, ReEmbed, Rewriting, Rollback, Verify,
+};
 pub use pairing::Pairing;
 pub use registry::{Registry, RegistryAction, RegistryFile};
 pub use table::TableArguments;

@@ -116,15 +116,7 @@ fn options(args: &MigrateCollection, only: Option<String>) -> Result<PlanOptions
             )));
         }
     };
-    Ok(PlanOptions {
-        collection,
-        namespace: args.store.namespace.clone(),
-        source_model: args.source_model.as_deref().map(super::model_name).transpose()?,
-        accept_unrecognised_vectors: args.accept_unrecognised_vectors,
-        discard_backup: args.no_backup,
-        index: args.index.into(),
-        backup: args.backup.into(),
-    })
+    super::plan_options(collection, &args.store, &args.rewriting)
 }
 
 /// A plan that can be shown, in full or by what it warns of.

@@ -24,11 +24,12 @@ use clap::CommandFactory;
 use embedport::context::Context;
 use embedport::embed::{self, DeviceChoice, Embedder, HubConfig, Local, ModelSpec};
 use embedport::error::{Error, Kind, Result};
+use embedport::migration::PlanOptions;
 use embedport::platform::outputs;
 use embedport::space::{Space, same_model};
 use embedport::store::SCHEMES;
 
-use crate::cli::{Cli, Command, RegistryFile};
+use crate::cli::{Cli, Command, RegistryFile, Rewriting, StoreCollection};
 use crate::output::Output;
 
 /// Runs one command. The exit code is that of a command that did what it was asked.
@@ -86,6 +87,19 @@ fn model_options(device: DeviceChoice) -> embed::Options {
 /// What a model is recorded as, of what names it on the command line: a name with options, or a folder.
 fn model_name(text: &str) -> Result<String> {
     text.parse::<ModelSpec>().map(|spec| spec.name)
+}
+
+/// What is asked of a plan.
+fn plan_options(collection: String, store: &StoreCollection, rewriting: &Rewriting) -> Result<PlanOptions> {
+    Ok(PlanOptions {
+        collection,
+        namespace: store.namespace.clone(),
+        source_model: rewriting.source_model.as_deref().map(model_name).transpose()?,
+        accept_unrecognised_vectors: rewriting.accept_unrecognised_vectors,
+        discard_backup: rewriting.no_backup,
+        index: rewriting.index.into(),
+        backup: rewriting.backup.into(),
+    })
 }
 
 /// Whether the model can embed texts here, now, without a download.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use embedport::context::Context;
 use embedport::embed::{self, ModelSpec};
 use embedport::error::{Error, Kind, Result};
-use embedport::migration::{self, PlanOptions, ReEmbedOptions, ReEmbedPlan};
+use embedport::migration::{self, ReEmbedOptions, ReEmbedPlan};
 use embedport::store;
 
 use super::migrate_collection::is_agreed;
@@ -35,16 +35,6 @@ fn options(args: &ReEmbed) -> Result<ReEmbedOptions> {
         Error::new(Kind::Usage, "no collection is named")
             .hint("name it with --collection; `embedport inspect --store PATH` lists them")
     })?;
-    Ok(ReEmbedOptions {
-        plan: PlanOptions {
-            collection,
-            namespace: args.store.namespace.clone(),
-            source_model: args.source_model.as_deref().map(super::model_name).transpose()?,
-            accept_unrecognised_vectors: args.accept_unrecognised_vectors,
-            discard_backup: args.no_backup,
-            index: args.index.into(),
-            backup: args.backup.into(),
-        },
-        percent: args.percent,
-    })
+    let plan = super::plan_options(collection, &args.store, &args.rewriting)?;
+    Ok(ReEmbedOptions { plan, percent: args.percent })
 }

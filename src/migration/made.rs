@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::embedded::Key;
-use super::sketch;
-use super::{EMBEDDED, SKETCHES};
+use super::embedded::{Key, key};
+use super::sketch::{self, hash_id};
+use super::{BATCH, EMBEDDED, SKETCHES};
+use crate::context::Context;
 use crate::error::Result;
 use crate::platform::files;
 use crate::store::{Collection, VectorStore};
@@ -45,6 +46,26 @@ impl Made {
     /// Whether it is not: the migration made it otherwise, or the text changed. Of what was added since nothing is known.
     pub fn is_other(&self, id: u64, text: Key) -> bool {
         self.records.contains(&id) && !self.is_own(id, text)
+    }
+
+    /// How many texts are not known to be embedded; `is_made`: only those whose vector is known to be another.
+    pub fn left(
+        &self,
+        (store, collection): (&dyn VectorStore, &Collection),
+        is_made: bool,
+        context: &Context<'_>,
+    ) -> Result<u64> {
+        let mut left = 0;
+        let mut records = store.records(collection, true)?;
+        while let Some(batch) = records.next_batch(BATCH)? {
+            context.check()?;
+            for (id, text) in batch.ids.iter().zip(&batch.texts) {
+                let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
+                let (id, text) = (hash_id(id), key(text));
+                left += u64::from(if is_made { self.is_other(id, text) } else { !self.is_own(id, text) });
+            }
+        }
+        Ok(left)
     }
 
     /// Records with the model's own vectors, and of which texts.

@@ -6,6 +6,7 @@
 
 pub mod all;
 pub mod backups;
+mod crowded;
 pub mod delivery;
 mod embedded;
 pub mod exact;

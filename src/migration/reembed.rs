@@ -9,16 +9,16 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
-use super::embedded::{Key, key};
+use super::MigrationReport;
+use super::crowded::{self, Asked};
+use super::embedded::Key;
 use super::execute::{changed_since, execute_locked, still_as_planned};
 use super::gathered::{Gathered, Origin};
-use super::journal::{Journal, State};
 use super::made::Made;
 use super::pass::Instead;
 use super::plan::{MigrationPlan, PlanOptions};
 use super::recovery;
 use super::sketch::hash_id;
-use super::{BATCH, MigrationReport, PROJECTION};
 use crate::context::Context;
 use crate::embed::Embedder;
 use crate::error::{Error, Kind, Result};
@@ -108,7 +108,7 @@ impl ReEmbedPlan {
         };
         let made = if is_there { Made::read(store, collection)? } else { None };
         let left = match &made {
-            Some(made) => left((store, collection), made, options.percent.is_some(), context)?,
+            Some(made) => made.left((store, collection), options.percent.is_some(), context)?,
             None => collection.texts,
         };
         let records = wanted(collection, options.percent, rest, left)?;
@@ -124,7 +124,7 @@ impl ReEmbedPlan {
             Error::new(Kind::Refused, format!("collection `{}` has no records", collection.name))
         })?;
         let rater = match (options.percent, rest) {
-            (Some(_), Rest::Kept) if projection.is_none() => Some(of_migration(store, collection, space)?),
+            (Some(_), Rest::Kept) if projection.is_none() => Some(crowded::rater(store, collection, space)?),
             _ => None,
         };
         if let (Some(_), Some(rater)) =
@@ -166,27 +166,13 @@ impl ReEmbedPlan {
         let (Some(_), Some(rater)) = (self.texts.percent, self.rater.as_ref().or(given)) else {
             return Ok(None);
         };
-        let mut crowded = Vec::new();
-        let mut records = store.records(collection, true)?;
-        context.progress.start("looking for the most crowded", Some(collection.count), "records");
-        while let Some(batch) = records.next_batch(BATCH)? {
-            context.check()?;
-            let rated = match self.texts.rest {
-                Rest::Projected => rater.rate(rater.apply(batch.vectors.view())?.view())?,
-                Rest::Kept | Rest::None => rater.rate(batch.vectors.view())?,
-            };
-            for ((id, text), crowding) in batch.ids.iter().zip(&batch.texts).zip(&rated.crowding) {
-                let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
-                let id = hash_id(id);
-                if self.made.as_ref().is_none_or(|made| made.is_other(id, key(text))) {
-                    crowded.push((*crowding, id));
-                }
-            }
-            context.progress.advance(batch.ids.len() as u64);
-        }
-        context.progress.finish();
-        crowded.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        Ok(Some(crowded.into_iter().take(self.texts.records as usize).map(|(_, id)| id).collect()))
+        let asked = Asked {
+            rater,
+            is_projected: self.texts.rest != Rest::Projected,
+            made: self.made.as_ref(),
+            most: self.texts.records,
+        };
+        asked.most_crowded(store, collection, context).map(Some)
     }
 }
 
@@ -261,26 +247,6 @@ fn nothing_left(collection: &str) -> Error {
     Error::new(Kind::Mismatch, found).hint("`embedport verify` checks the vectors again")
 }
 
-/// Texts of a migrated collection that are not known to be embedded; `made`: only those whose vector is known to be another.
-fn left(
-    (store, collection): (&dyn VectorStore, &Collection),
-    made: &Made,
-    is_made: bool,
-    context: &Context<'_>,
-) -> Result<u64> {
-    let mut left = 0;
-    let mut records = store.records(collection, true)?;
-    while let Some(batch) = records.next_batch(BATCH)? {
-        context.check()?;
-        for (id, text) in batch.ids.iter().zip(&batch.texts) {
-            let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
-            let (id, text) = (hash_id(id), key(text));
-            left += u64::from(if is_made { made.is_other(id, text) } else { !made.is_own(id, text) });
-        }
-    }
-    Ok(left)
-}
-
 /// How many records are to be embedded, of `left` that are not yet.
 fn wanted(collection: &Collection, percent: Option<f64>, rest: Rest, left: u64) -> Result<u64> {
     let (count, texts, name) = (collection.count, collection.texts, &collection.name);
@@ -321,20 +287,4 @@ fn blank(
     let source = collection.stamped.clone().unwrap_or_else(|| Space::named(model, dimension));
     let projection = Projection::blank(source, target.clone(), context)?;
     Ok(Resolved { name: "none".to_owned(), sha256: String::new(), projection })
-}
-
-/// The latest projection that made vectors of the collection, into `space`.
-fn of_migration(store: &dyn VectorStore, collection: &Collection, space: &Space) -> Result<Projection> {
-    let (journals, _) = Journal::load_readable(&store.state_folder())?;
-    for (folder, journal) in journals.iter().rev() {
-        let is_its = journal.plan.collection_id == collection.id && journal.state() == State::Committed;
-        if is_its && folder.join(PROJECTION).is_file() {
-            let (projection, _) = Projection::load(&folder.join(PROJECTION))?;
-            if !projection.is_blank() && projection.target().compare(space).is_compatible() {
-                return Ok(projection);
-            }
-        }
-    }
-    Err(Error::new(Kind::Usage, "how crowded records lie is told by the projection that made their vectors")
-        .hint("give it with --projection, or leave --percent out to embed every text"))
 }

@@ -3,12 +3,10 @@
 use ndarray::{Array1, Array2};
 
 use super::affine::Affine;
-use super::header::{Header, PLAIN_FORMAT};
-use super::role::Role;
+use super::header::Header;
 use super::{Kind, Projection};
 use crate::context::Context;
 use crate::error::Result;
-use crate::measure::HeldOutReport;
 use crate::space::Space;
 
 /// In the place of a method.
@@ -24,31 +22,7 @@ impl Projection {
         let (from, to) = (source.dimension, target.dimension);
         let weight = Array2::from_shape_fn((to, from), |(i, j)| f32::from(u8::from(i == j)));
         let kind = Affine::new(weight, Array1::zeros(from), Array1::zeros(to))?;
-        let header = Header {
-            format: PLAIN_FORMAT,
-            name: METHOD.to_owned(),
-            role: Role::Records,
-            source,
-            target,
-            kind: kind.name().to_owned(),
-            kind_with_texts: None,
-            method: METHOD.to_owned(),
-            lambda: None,
-            training_pairs: 0,
-            held_out_pairs: 0,
-            seed: context.seed,
-            training_ids_sha256: String::new(),
-            texts: "none".to_owned(),
-            created: context.timestamp(),
-            notes: Vec::new(),
-            report: HeldOutReport::empty(),
-            bridge: None,
-            report_with_texts: None,
-            scores: None,
-            expected: None,
-            expected_with_texts: None,
-            ways: None,
-        };
+        let header = Header::unfitted(METHOD, (source, target), (kind.name(), METHOD), context);
         Ok(Projection { header, kind: Box::new(kind), assisted: None, trust: None, held_out: None })
     }
 

@@ -9,7 +9,6 @@ use super::{Affine, Header, Projection};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
-use crate::measure::HeldOutReport;
 
 /// The method that headers of composed projections name.
 const METHOD: &str = "compose";
@@ -59,31 +58,13 @@ impl Projection {
         }
         let header = Header {
             format: FORMAT,
-            name: name.to_owned(),
             role: one.role,
-            source: one.source.clone(),
-            target: two.target.clone(),
-            kind: kind.name().to_owned(),
-            kind_with_texts: None,
-            method: METHOD.to_owned(),
-            lambda: None,
-            training_pairs: 0,
-            held_out_pairs: 0,
-            seed: context.seed,
-            training_ids_sha256: String::new(),
             texts: format!(
                 "composed of `{}` ({}, {} pairs) and `{}` ({}, {} pairs)",
                 one.name, one.method, one.training_pairs, two.name, two.method, two.training_pairs
             ),
-            created: context.timestamp(),
             notes,
-            report: HeldOutReport::empty(),
-            bridge: None,
-            report_with_texts: None,
-            scores: None,
-            expected: None,
-            expected_with_texts: None,
-            ways: None,
+            ..Header::unfitted(name, (one.source.clone(), two.target.clone()), (kind.name(), METHOD), context)
         };
         Ok(Projection { header, kind, assisted: None, trust: None, held_out: None })
     }

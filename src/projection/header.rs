@@ -136,6 +136,40 @@ impl Header {
         self.format = FORMAT;
     }
 
+    /// Of what was fitted to no pairs: without figures.
+    pub(super) fn unfitted(
+        name: &str,
+        (source, target): (Space, Space),
+        (kind, method): (&str, &str),
+        context: &Context<'_>,
+    ) -> Self {
+        Header {
+            format: PLAIN_FORMAT,
+            name: name.to_owned(),
+            role: Role::Records,
+            source,
+            target,
+            kind: kind.to_owned(),
+            kind_with_texts: None,
+            method: method.to_owned(),
+            lambda: None,
+            training_pairs: 0,
+            held_out_pairs: 0,
+            seed: context.seed,
+            training_ids_sha256: String::new(),
+            texts: "none".to_owned(),
+            created: context.timestamp(),
+            notes: Vec::new(),
+            report: HeldOutReport::empty(),
+            bridge: None,
+            scores: None,
+            report_with_texts: None,
+            expected: None,
+            expected_with_texts: None,
+            ways: None,
+        }
+    }
+
     pub(super) fn new(
         subject: Subject,
         method: &str,
