@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::embedded::key;
+use super::embedded::{key, worth};
 use super::journal::{Journal, State};
 use super::made::Made;
 use super::sketch::hash_id;
@@ -46,7 +46,7 @@ impl Asked<'_> {
                 false => self.rater.rate(self.rater.apply(batch.vectors.view())?.view())?,
             };
             for ((id, text), crowding) in batch.ids.iter().zip(&batch.texts).zip(&rated.crowding) {
-                let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
+                let Some(text) = worth(text.as_deref()) else { continue };
                 let id = hash_id(id);
                 if self.made.is_none_or(|made| made.is_other(id, key(text))) {
                     crowded.push((*crowding, id));

@@ -28,6 +28,11 @@ pub(super) fn key(text: &str) -> Key {
     xxh3_128(text.as_bytes())
 }
 
+/// A text, if there is anything in it to embed.
+pub(super) fn worth(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
 /// The vectors that are there.
 pub(super) struct Embedded {
     path: PathBuf,

@@ -89,9 +89,9 @@ impl Gathered {
         let mut known = Vec::new();
         while let Some(batch) = records.next_batch(BATCH)? {
             context.check()?;
-            for ((id, vector), text) in batch.ids.iter().zip(batch.vectors.rows()).zip(batch.texts) {
-                let text = text.filter(|text| !text.trim().is_empty());
-                let key = text.as_deref().map(embedded::key);
+            for ((id, vector), text) in batch.ids.iter().zip(batch.vectors.rows()).zip(&batch.texts) {
+                let text = embedded::worth(text.as_deref());
+                let key = text.map(embedded::key);
                 match (text, key) {
                     _ if !wants(id, vector, key) => {}
                     (Some(text), Some(key)) => {
@@ -99,9 +99,9 @@ impl Gathered {
                             return Err(alike(id));
                         }
                         if !self.embedded.knows(key) {
-                            waiting.push(&text)?;
+                            waiting.push(text)?;
                         } else if known.len() < LOOKED_AT {
-                            known.push(text);
+                            known.push(text.to_owned());
                         }
                     }
                     _ => self.note_bare(id),

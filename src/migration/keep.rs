@@ -16,7 +16,7 @@ use crate::registry::Resolved;
 use crate::space::Space;
 use crate::store::{Backup, Batch, Changes, Collection, VectorStore};
 
-use super::embedded::Key;
+use super::embedded::{Key, worth};
 use super::execute::execute_locked;
 use super::gathered::{Gathered, Origin, is_same};
 use super::journal::Journal;
@@ -55,7 +55,7 @@ pub(super) fn back_with_later_records(
         expect_source(source, model, found)?;
     }
     let blank = Projection::blank(journal.plan.target.clone(), source.clone(), context)?;
-    let blank = Resolved { name: "none".to_owned(), sha256: String::new(), projection: blank };
+    let blank = Resolved::unregistered(blank);
     let map = ways.reverse.unwrap_or(&blank);
     let options = PlanOptions { collection: journal.plan.collection_id.clone(), ..PlanOptions::default() };
     let plan = MigrationPlan::new(store, map, &options, context)?;
@@ -158,7 +158,7 @@ impl Originals {
         let Some(batch) = store.records(collection, true)?.next_batch(BATCH)? else { return Ok(()) };
         let (mut texts, mut then) = (Vec::new(), Vec::new());
         for ((id, now), text) in batch.ids.iter().zip(batch.vectors.rows()).zip(&batch.texts) {
-            if let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty())
+            if let Some(text) = worth(text.as_deref())
                 && self.is_untouched(id, now)
                 && let Some(original) = self.vectors.get(&hash_id(id))
                 && texts.len() < LOOKED_AT

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::embedded::{Key, key};
+use super::embedded::{Key, key, worth};
 use super::sketch::{self, hash_id};
 use super::{BATCH, EMBEDDED, SKETCHES};
 use crate::context::Context;
@@ -60,7 +60,7 @@ impl Made {
         while let Some(batch) = records.next_batch(BATCH)? {
             context.check()?;
             for (id, text) in batch.ids.iter().zip(&batch.texts) {
-                let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
+                let Some(text) = worth(text.as_deref()) else { continue };
                 let (id, text) = (hash_id(id), key(text));
                 left += u64::from(if is_made { self.is_other(id, text) } else { !self.is_own(id, text) });
             }

@@ -285,6 +285,5 @@ fn blank(
 ) -> Result<Resolved> {
     let model = declared.or(collection.recorded_model()).unwrap_or(Space::UNKNOWN);
     let source = collection.stamped.clone().unwrap_or_else(|| Space::named(model, dimension));
-    let projection = Projection::blank(source, target.clone(), context)?;
-    Ok(Resolved { name: "none".to_owned(), sha256: String::new(), projection })
+    Projection::blank(source, target.clone(), context).map(Resolved::unregistered)
 }

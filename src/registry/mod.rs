@@ -39,6 +39,13 @@ pub struct Resolved {
     pub projection: Projection,
 }
 
+impl Resolved {
+    /// A projection that comes from no file.
+    pub fn unregistered(projection: Projection) -> Resolved {
+        Resolved { name: projection.header.name.clone(), sha256: String::new(), projection }
+    }
+}
+
 /// What [`Registry::check`] found for one entry.
 #[derive(Debug)]
 pub struct Status<'a> {
