@@ -142,7 +142,11 @@ fn documents(folder: &Path) -> BTreeMap<&'static str, Vec<Value>> {
         }),
         ("`identify`", vec![run("identify --store db --collection tldr --samples 20")]),
         ("`detect --identify`", vec![run("detect --store db --identify")]),
-        ("`backups list`", vec![run("backups list --store db")]),
+        ("`backups list`", {
+            // As a run that was stopped leaves it.
+            std::fs::write(folder.join("db/.embedport/embedded-00000000-0000000000000000.bin"), "").unwrap();
+            vec![run("backups list --store db")]
+        }),
         ("`backups prune --dry-run`", vec![run("backups prune --store db --all --dry-run")]),
         ("`rollback`", vec![run("rollback --store db")]),
         ("`backups prune`", vec![run("backups prune --store db --all --yes")]),

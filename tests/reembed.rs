@@ -18,6 +18,7 @@ use embedport::space::Space;
 use embedport::store::{self, VectorStore};
 use ndarray::Array2;
 use rusqlite::Connection;
+use serde_json::json;
 use tempfile::TempDir;
 
 const MODEL: &str = "embedport/static-256";
@@ -297,6 +298,31 @@ impl Embedder for Turned {
     }
 }
 
+/// Its model by the same name in capitals.
+struct Shouted<'a>(Space, &'a dyn Embedder);
+
+impl<'a> Shouted<'a> {
+    fn new(model: &'a dyn Embedder) -> Self {
+        let mut space = model.space().clone();
+        space.model = space.model.to_uppercase();
+        Shouted(space, model)
+    }
+}
+
+impl Embedder for Shouted<'_> {
+    fn space(&self) -> &Space {
+        &self.0
+    }
+
+    fn embed(&self, texts: &[&str], role: Role, context: &Context<'_>) -> Result<Array2<f32>> {
+        self.1.embed(texts, role, context)
+    }
+}
+
+fn size(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|file| file.len())
+}
+
 #[test]
 fn vectors_of_other_weights_are_not_mixed_in() {
     static CANCEL: Cancel = Cancel::new();
@@ -310,6 +336,50 @@ fn vectors_of_other_weights_are_not_mixed_in() {
     let mut after = records(&path, "notes");
     after.values_mut().for_each(|(vector, _)| vector.reverse());
     assert_eq!(own(&after).len(), 3000);
+}
+
+#[test]
+fn what_a_stopped_run_embedded_is_listed_and_goes_only_with_everything() {
+    static CANCEL: Cancel = Cancel::new();
+    let folder = TempDir::new().unwrap();
+    let path = file(folder.path(), 3000);
+    let mut store = store::open(path.to_str().unwrap()).unwrap();
+    stop_after(1024, &CANCEL, store.as_mut());
+    let backups = |what: &str| run(folder.path(), &format!("backups {what} --store notes.db --json"));
+    let kept = backups("list").succeeds().json();
+    let [left] = kept["embedded"].as_array().unwrap().as_slice() else { panic!("{kept}") };
+    assert_eq!(
+        (&left["collection"], &left["model"], &left["texts"]),
+        (&"notes".into(), &MODEL.into(), &1024.into())
+    );
+    let there = PathBuf::from(left["path"].as_str().unwrap());
+    assert_eq!((left["bytes"].as_u64(), kept["bytes"].as_u64()), (size(&there), size(&there)));
+    assert_eq!(backups("list --collection notes").succeeds().json()["embedded"], kept["embedded"]);
+
+    assert_eq!(backups("prune --yes --keep-latest 0").succeeds().json()["embedded"], json!([]));
+    backups("prune --all").fails(8, "needs a yes");
+    assert_eq!(backups("prune --all --dry-run").succeeds().json()["embedded"], kept["embedded"]);
+    assert!(there.exists());
+    let report = backups("prune --all --yes").succeeds().json();
+    assert_eq!((&report["embedded"], &report["bytes"]), (&kept["embedded"], &kept["bytes"]));
+    assert!(!there.exists());
+    assert_eq!(backups("list").succeeds().json()["embedded"], json!([]));
+}
+
+#[test]
+fn another_spelling_of_the_model_goes_on_with_what_is_there() {
+    static CANCEL: Cancel = Cancel::new();
+    let folder = TempDir::new().unwrap();
+    let path = file(folder.path(), 3000);
+    let mut store = store::open(path.to_str().unwrap()).unwrap();
+    stop_after(1024, &CANCEL, store.as_mut());
+    let model = Watched(static_model(), AtomicUsize::new(0), |_| ());
+    let shouted = Shouted::new(&model);
+    let planned = plan(store.as_ref(), &shouted);
+    migration::re_embed(planned, store.as_mut(), None, &shouted, &context()).unwrap();
+    let embedded = model.1.load(Ordering::SeqCst);
+    // Those that were missing, and some to see whether the model still gives the same.
+    assert!((3000 - 1024..2500).contains(&embedded), "{embedded} texts were embedded");
 }
 
 #[test]

@@ -180,7 +180,7 @@ pub struct Prune {
     /// All but the N latest backups of each collection; what rollbacks left goes too
     #[arg(long, value_name = "N", conflicts_with = "migration")]
     pub keep_latest: Option<usize>,
-    /// Every backup of the store
+    /// Every backup of the store, and the texts that stopped runs embedded
     #[arg(long, conflicts_with_all = ["migration", "collection", "keep_latest"])]
     pub all: bool,
     /// Print the plan and stop

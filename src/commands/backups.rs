@@ -37,7 +37,7 @@ fn prune(args: Prune, output: Output, context: &Context<'_>) -> Result<ExitCode>
         output.result(&plan)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if !args.yes && !plan.prunes.is_empty() {
+    if !args.yes && !plan.is_empty() {
         output.aside(&plan);
         if !output.can_ask() {
             return Err(Error::new(Kind::Refused, "pruning needs a yes, and nobody can be asked here")

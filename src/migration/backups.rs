@@ -10,6 +10,7 @@ use crate::space::Space;
 use crate::store::{Backup, StoreDescription, VectorStore, find_collection};
 
 use super::journal::{Journal, State};
+use super::leftover::{self, LeftTexts};
 
 /// Everything that embedport keeps for a store.
 #[derive(Clone, Debug, Serialize)]
@@ -18,7 +19,9 @@ pub struct Backups {
     pub store: PathBuf,
     /// Its migrations, oldest first.
     pub migrations: Vec<Kept>,
-    /// Bytes of all of them on disk.
+    /// Texts that a stopped run embedded, for the next.
+    pub embedded: Vec<LeftTexts>,
+    /// Bytes of all of it on disk.
     pub bytes: u64,
 }
 
@@ -91,8 +94,12 @@ impl Backups {
                 kept.reason = Some(GONE.to_owned());
             }
         }
-        let bytes = migrations.iter().map(|m| m.bytes).sum();
-        Ok(Backups { store: description.path, migrations, bytes })
+        let mut embedded = leftover::all(&store.state_folder(), &description)?;
+        if let Some(id) = &id {
+            embedded.retain(|left| left.is_of(id));
+        }
+        let bytes = migrations.iter().map(|m| m.bytes).chain(embedded.iter().map(|left| left.bytes)).sum();
+        Ok(Backups { store: description.path, migrations, embedded, bytes })
     }
 }
 

@@ -1,11 +1,11 @@
 //! True vectors of texts, kept in a file as they come: a run that is stopped is not paid for twice.
 //!
-//! The file begins with a line for the format, the model and the dimension. Then come rows of one length: hash of the text
+//! The file begins with a line for the format, the space, the dimension and the model's name. Then come rows of one length: hash of the text
 //! (XXH3, 128 bits), components (f32), hash of both (XXH3, 64 bits), all little-endian. What a killed run left of a row is cut off.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use ndarray::ArrayView1;
@@ -20,6 +20,11 @@ use crate::space::Space;
 /// Texts embedded between two moments at which all is durable.
 const AT_ONCE: usize = 1024;
 
+/// Longest first line.
+const MOST_LINE: u64 = 1 << 13;
+/// Characters of a model's name that the line keeps.
+const MOST_NAME: usize = 1000;
+
 /// What a text is known by.
 pub(super) type Key = u128;
 
@@ -33,13 +38,73 @@ pub(super) fn worth(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.trim().is_empty())
 }
 
+/// What a collection is known by in the names of files.
+pub(super) fn digest(collection: &str) -> u64 {
+    xxh3_64(collection.as_bytes())
+}
+
+/// Of which collection a file of this name is, as [`digest`] says it.
+pub(super) fn collection_of(name: &str) -> Option<u64> {
+    let (_, collection) = name.strip_prefix("embedded-")?.strip_suffix(".bin")?.rsplit_once('-')?;
+    u64::from_str_radix(collection, 16).ok().filter(|_| collection.len() == 16)
+}
+
+/// What the first line of a file says.
+pub(super) struct Head {
+    /// The model's name.
+    pub model: String,
+    space: String,
+    dimension: usize,
+    /// Bytes of the line.
+    bytes: u64,
+}
+
+impl Head {
+    const FORMAT: &str = "embedport embedded 1 ";
+
+    fn of(space: &Space) -> (Head, String) {
+        let model: String = space.model.chars().take(MOST_NAME).collect();
+        let name = serde_json::Value::from(model.as_str());
+        let line = format!("{}{} {} {name}\n", Self::FORMAT, space.fingerprint(), space.dimension);
+        let bytes = line.len() as u64;
+        let head = Head { model, space: space.fingerprint(), dimension: space.dimension, bytes };
+        (head, line)
+    }
+
+    /// What the file says; none if it does not begin with such a line.
+    pub fn at_the_start_of(file: &File) -> std::io::Result<Option<Head>> {
+        let (mut file, mut start) = (file, Vec::new());
+        file.seek(SeekFrom::Start(0))?;
+        file.take(MOST_LINE).read_to_end(&mut start)?;
+        let line = start.iter().position(|byte| *byte == b'\n').and_then(|end| start.get(..=end));
+        Ok(line.and_then(Head::parse))
+    }
+
+    fn parse(line: &[u8]) -> Option<Head> {
+        let text = std::str::from_utf8(line).ok()?.strip_prefix(Self::FORMAT)?.strip_suffix('\n')?;
+        let mut parts = text.splitn(3, ' ');
+        let (space, dimension, model) =
+            (parts.next()?.to_owned(), parts.next()?.parse().ok()?, parts.next()?);
+        let model = serde_json::from_str(model).ok()?;
+        Some(Head { model, space, dimension, bytes: line.len() as u64 })
+    }
+
+    /// Whole rows in a file of so many bytes.
+    pub fn rows_in(&self, bytes: u64) -> u64 {
+        bytes.saturating_sub(self.bytes) / row_bytes(self.dimension)
+    }
+}
+
+/// Bytes of a row.
+fn row_bytes(dimension: usize) -> u64 {
+    4 * dimension as u64 + 24
+}
+
 /// The vectors that are there.
 pub(super) struct Embedded {
     path: PathBuf,
     file: File,
-    /// Bytes before the first row.
-    head: u64,
-    dimension: usize,
+    head: Head,
     /// Rows by text, and how many there are.
     rows: HashMap<Key, u64>,
     count: u64,
@@ -53,53 +118,55 @@ impl Embedded {
     /// # Errors
     /// [`Kind::CannotWrite`] if there is no room or permission.
     pub fn open(folder: &Path, collection: &str, space: &Space) -> Result<Embedded> {
-        let (model, of) = (space.fingerprint(), xxh3_64(collection.as_bytes()));
-        let path = folder.join(format!("embedded-{model}-{of:016x}.bin"));
-        let head = format!("embedport embedded 1 {model} {}\n", space.dimension);
+        let path = folder.join(format!("embedded-{}-{:016x}.bin", space.fingerprint(), digest(collection)));
         let wrap = |cause| Error::io("write", &path, cause);
         let file = identity::open_private(&path).map_err(wrap)?;
+        let (wanted, line) = Head::of(space);
+        let head = Head::at_the_start_of(&file).map_err(wrap)?;
+        let head = head.filter(|head| (&head.space, head.dimension) == (&wanted.space, wanted.dimension));
+        let is_new = head.is_none();
         let mut found = Embedded {
             file,
-            head: head.len() as u64,
-            dimension: space.dimension,
+            head: head.unwrap_or(wanted),
             rows: HashMap::new(),
             count: 0,
             zeros: HashSet::new(),
             path: path.clone(),
         };
-        let whole = found.read(head.as_bytes()).map_err(wrap)?;
-        found.file.set_len(whole).map_err(wrap)?;
-        if whole == 0 {
-            files::write_all_at(&found.file, head.as_bytes(), 0).map_err(wrap)?;
+        if is_new {
+            found.file.set_len(0).map_err(wrap)?;
+            files::write_all_at(&found.file, line.as_bytes(), 0).map_err(wrap)?;
             found.file.sync_all().map_err(wrap)?;
             files::sync_folder(folder)?;
         }
+        let whole = found.read().map_err(wrap)?;
+        found.file.set_len(whole).map_err(wrap)?;
         Ok(found)
     }
 
     /// Notes the rows that are whole; returns how many bytes are rows. A row that was damaged stays, and is known of no text.
-    fn read(&mut self, head: &[u8]) -> std::io::Result<u64> {
+    fn read(&mut self) -> std::io::Result<u64> {
         let mut input = BufReader::with_capacity(1 << 18, &self.file);
-        let mut found = vec![0; head.len()];
-        if input.read_exact(&mut found).is_err() || found != head {
-            return Ok(0);
-        }
-        let size = self.file.metadata()?.len();
-        let mut row = vec![0; self.row_bytes() as usize];
-        let mut whole = self.head;
-        while whole + row.len() as u64 <= size {
+        input.seek(SeekFrom::Start(self.head.bytes))?;
+        let rows = self.head.rows_in(self.file.metadata()?.len());
+        let mut row = vec![0; row_bytes(self.head.dimension) as usize];
+        for number in 0..rows {
             input.read_exact(&mut row)?;
             if let Some(key) = key_of(&row) {
-                self.rows.insert(key, self.count);
+                self.rows.insert(key, number);
                 let components = row.get(16..row.len() - 8).unwrap_or_default().as_chunks::<4>().0;
                 if components.iter().all(|x| f32::from_le_bytes(*x) == 0.0) {
                     self.zeros.insert(key);
                 }
             }
-            self.count += 1;
-            whole += row.len() as u64;
         }
-        Ok(whole)
+        self.count = rows;
+        Ok(self.place(rows))
+    }
+
+    /// Where a row begins.
+    fn place(&self, row: u64) -> u64 {
+        self.head.bytes + row * row_bytes(self.head.dimension)
     }
 
     /// Forgets every vector.
@@ -107,16 +174,12 @@ impl Embedded {
         self.rows.clear();
         self.zeros.clear();
         self.count = 0;
-        self.file.set_len(self.head).map_err(|cause| Error::io("write", &self.path, cause))
+        self.file.set_len(self.head.bytes).map_err(|cause| Error::io("write", &self.path, cause))
     }
 
     /// Whether the model makes nothing but zeros of a text.
     pub fn is_zero(&self, key: Key) -> bool {
         self.zeros.contains(&key)
-    }
-
-    fn row_bytes(&self) -> u64 {
-        16 + 4 * self.dimension as u64 + 8
     }
 
     /// Whether the vector of a text is there.
@@ -137,15 +200,15 @@ impl Embedded {
             context.check()?;
             let texts: Vec<&str> = part.iter().map(|(_, text)| *text).collect();
             let vectors = model.embed(&texts, Role::Document, context)?;
-            if vectors.dim() != (texts.len(), self.dimension) {
+            if vectors.dim() != (texts.len(), self.head.dimension) {
                 let found =
-                    format!("the model gives {} components, wanted {}", vectors.ncols(), self.dimension);
+                    format!("the model gives {} components, wanted {}", vectors.ncols(), self.head.dimension);
                 return Err(Error::new(Kind::Mismatch, found));
             }
             let wrap = |cause| Error::io("write", &self.path, cause);
-            let mut rows = Vec::with_capacity(part.len() * self.row_bytes() as usize);
+            let mut rows = Vec::with_capacity(part.len() * row_bytes(self.head.dimension) as usize);
             part.iter().zip(vectors.rows()).for_each(|((key, _), vector)| put_row(&mut rows, *key, vector));
-            let at = self.head + self.count * self.row_bytes();
+            let at = self.place(self.count);
             files::write_all_at(&self.file, &rows, at).map_err(wrap)?;
             self.file.sync_data().map_err(wrap)?;
             for ((key, _), vector) in part.iter().zip(vectors.rows()) {
@@ -165,10 +228,10 @@ impl Embedded {
     /// [`Kind::Damaged`] if the file was changed meanwhile.
     pub fn vector(&self, key: Key, out: &mut [f32]) -> Result<bool> {
         let Some(row) = self.rows.get(&key) else { return Ok(false) };
-        let mut bytes = vec![0; self.row_bytes() as usize];
-        files::read_exact_at(&self.file, &mut bytes, self.head + row * self.row_bytes())
+        let mut bytes = vec![0; row_bytes(self.head.dimension) as usize];
+        files::read_exact_at(&self.file, &mut bytes, self.place(*row))
             .map_err(|cause| Error::io("read", &self.path, cause))?;
-        if key_of(&bytes) != Some(key) || out.len() != self.dimension {
+        if key_of(&bytes) != Some(key) || out.len() != self.head.dimension {
             let found = format!("`{}` does not hold what was written to it", self.path.display());
             return Err(Error::new(Kind::Damaged, found).hint("delete it, then run the same command again"));
         }

@@ -17,6 +17,7 @@ pub mod indexing;
 pub mod journal;
 pub mod judge;
 mod keep;
+pub mod leftover;
 mod made;
 pub mod meaning;
 pub mod own;

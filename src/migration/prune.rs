@@ -16,12 +16,13 @@ use crate::store::VectorStore;
 
 use super::backups::{Backups, Kept};
 use super::journal::{Journal, State};
+use super::leftover::LeftTexts;
 use super::recovery;
 
 /// Which backups are to go.
 #[derive(Clone, Debug)]
 pub enum Which {
-    /// All of them.
+    /// All of them, and the texts that stopped runs embedded.
     All,
     /// All but the latest `n` of each collection.
     AllButLatest(usize),
@@ -49,6 +50,8 @@ pub struct PrunePlan {
     pub prunes: Vec<Doomed>,
     /// Migrations whose backups stay.
     pub keeps: Vec<String>,
+    /// Embedded texts that go; the next run would embed them again.
+    pub embedded: Vec<LeftTexts>,
     /// Bytes that become free.
     pub bytes: u64,
     /// Unfinished migrations whose remains will be removed first.
@@ -79,6 +82,8 @@ pub struct PruneReport {
     pub store: PathBuf,
     /// What went.
     pub pruned: Vec<Doomed>,
+    /// Embedded texts that went.
+    pub embedded: Vec<LeftTexts>,
     /// Bytes that became free.
     pub bytes: u64,
     /// Unfinished migrations whose remains were removed first.
@@ -105,6 +110,7 @@ impl PrunePlan {
             store: kept.store,
             prunes: Vec::new(),
             keeps: Vec::new(),
+            embedded: Vec::new(),
             bytes: 0,
             sweeps: sweeps.into_iter().map(|m| m.migration).collect(),
             warnings: Vec::new(),
@@ -131,7 +137,17 @@ impl PrunePlan {
         }
         plan.prunes.reverse();
         plan.keeps.reverse();
+        // They were paid for, and are nobody's backup: only who means everything means them.
+        if matches!(options.which, Which::All) {
+            plan.bytes += kept.embedded.iter().map(|left| left.bytes).sum::<u64>();
+            plan.embedded = kept.embedded;
+        }
         Ok(plan)
+    }
+
+    /// Whether nothing would be removed.
+    pub fn is_empty(&self) -> bool {
+        self.prunes.is_empty() && self.embedded.is_empty()
     }
 
     fn add(&mut self, m: &Kept) {
@@ -157,7 +173,13 @@ impl PrunePlan {
 /// was made, [`Kind::CannotWrite`]. What was begun is ended by the next run.
 pub fn prune(plan: PrunePlan, store: &mut dyn VectorStore, context: &Context<'_>) -> Result<PruneReport> {
     let state_folder = store.state_folder();
-    let mut report = PruneReport { store: plan.store, pruned: Vec::new(), bytes: 0, swept: Vec::new() };
+    let mut report = PruneReport {
+        store: plan.store,
+        pruned: Vec::new(),
+        embedded: Vec::new(),
+        bytes: 0,
+        swept: Vec::new(),
+    };
     if !state_folder.is_dir() {
         return Ok(report);
     }
@@ -182,6 +204,12 @@ pub fn prune(plan: PrunePlan, store: &mut dyn VectorStore, context: &Context<'_>
         }
         report.bytes += doomed.bytes;
         report.pruned.push(doomed);
+    }
+    for left in plan.embedded.into_iter().filter(|left| left.path.exists()) {
+        context.check()?;
+        files::remove_file(&left.path)?;
+        report.bytes += left.bytes;
+        report.embedded.push(left);
     }
     Ok(report)
 }

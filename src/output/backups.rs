@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 
 use embedport::migration::Backups;
 use embedport::migration::journal::State;
+use embedport::migration::leftover::LeftTexts;
 use embedport::migration::prune::{Doomed, PrunePlan, PruneReport};
 
 use super::{Show, bytes, quoted};
@@ -34,17 +35,18 @@ impl Show for Backups {
                 Some(reason) => writeln!(out, "  way back     no: {reason}")?,
             }
         }
-        Ok(())
+        self.embedded.iter().try_for_each(|left| show_left(out, left))
     }
 }
 
 impl Show for PrunePlan {
     fn show(&self, out: &mut dyn Write) -> Result<()> {
-        match self.prunes.is_empty() {
+        match self.is_empty() {
             true => writeln!(out, "nothing to prune in {}", self.store.display())?,
             false => writeln!(out, "to prune in {}: {}", self.store.display(), bytes(self.bytes))?,
         }
         self.prunes.iter().try_for_each(|doomed| show(out, doomed))?;
+        self.embedded.iter().try_for_each(|left| show_left(out, left))?;
         for kept in &self.keeps {
             writeln!(out, "  keeps        {kept}")?;
         }
@@ -60,11 +62,12 @@ impl Show for PrunePlan {
 
 impl Show for PruneReport {
     fn show(&self, out: &mut dyn Write) -> Result<()> {
-        match self.pruned.is_empty() {
-            true => writeln!(out, "nothing was pruned"),
-            false => {
-                writeln!(out, "pruned {}: {} became free", self.pruned.len(), bytes(self.bytes))?;
-                self.pruned.iter().try_for_each(|doomed| show(out, doomed))
+        match self.pruned.len() + self.embedded.len() {
+            0 => writeln!(out, "nothing was pruned"),
+            count => {
+                writeln!(out, "pruned {count}: {} became free", bytes(self.bytes))?;
+                self.pruned.iter().try_for_each(|doomed| show(out, doomed))?;
+                self.embedded.iter().try_for_each(|left| show_left(out, left))
             }
         }
     }
@@ -77,6 +80,13 @@ fn show(out: &mut dyn Write, doomed: &Doomed) -> Result<()> {
         _ => "backup",
     };
     writeln!(out, "  {}  {}: {what}, {}", doomed.migration, doomed.collection, bytes(doomed.bytes))
+}
+
+fn show_left(out: &mut dyn Write, left: &LeftTexts) -> Result<()> {
+    let collection = left.collection.as_deref().unwrap_or("a collection that is gone");
+    let model = left.model.as_deref().unwrap_or("unknown");
+    let name = left.path.file_name().unwrap_or_default().display();
+    writeln!(out, "{name}  {collection}: {} texts embedded with {model}, {}", left.texts, bytes(left.bytes))
 }
 
 fn state(state: State) -> &'static str {

@@ -4,10 +4,9 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::fault;
-use super::files::{parent, point, shown, sync_folder};
+use super::hashing::Hashing;
+use super::names::{parent, point, sync_folder};
 use super::syncing::Early;
 use crate::error::{Error, Kind, Result};
 
@@ -20,14 +19,14 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
     put(path, |out| write(out))
 }
 
-/// As [`write_atomically`]; returns what [`hash`](super::files::hash) says of the file.
+/// As [`write_atomically`]; returns what [`hash`](super::hashing::hash) says of the file.
 pub fn write_hashed(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(u64, String)> {
-    let mut found = Hashing { out: io::sink(), bytes: 0, hash: Xxh3::new() }.finish();
+    let mut found = Hashing::new(io::sink()).finish();
     put(path, |out| {
-        let mut hashing = Hashing { out, bytes: 0, hash: Xxh3::new() };
+        let mut hashing = Hashing::new(out);
         write(&mut hashing)?;
         found = hashing.finish();
         Ok(())
@@ -58,32 +57,6 @@ fn put(path: &Path, write: impl FnOnce(&mut BufWriter<Early<'_>>) -> io::Result<
     out.into_inner().map_err(io::IntoInnerError::into_error).and_then(Early::finish).map_err(wrap)?;
     persist(temporary, path).map_err(wrap)?;
     sync_folder(&folder)
-}
-
-/// Hashes what passes.
-struct Hashing<W> {
-    out: W,
-    bytes: u64,
-    hash: Xxh3,
-}
-
-impl<W> Hashing<W> {
-    fn finish(self) -> (u64, String) {
-        (self.bytes, shown(&self.hash))
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hash.update(bytes.get(..written).unwrap_or_default());
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 /// Names of temporary files.
@@ -156,7 +129,11 @@ mod tests {
             let bytes = vec![7; size];
             let written =
                 write_hashed(&path, |out| bytes.chunks(1000).try_for_each(|part| out.write_all(part)));
-            assert_eq!(written.expect("written"), super::super::files::hash(&path).expect("read"), "{size}");
+            assert_eq!(
+                written.expect("written"),
+                super::super::hashing::hash(&path).expect("read"),
+                "{size}"
+            );
             assert_eq!(fs::metadata(&path).expect("there").len(), size as u64);
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{Builder, JoinHandle};
 
 use super::fault;
-use super::files::point;
+use super::names::point;
 use crate::error::{Error, Result};
 
 /// A file on its way to the disk.
