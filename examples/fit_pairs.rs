@@ -81,7 +81,10 @@ fn main() -> Result<()> {
             let start = Instant::now();
             let taken = fitted.taken.unwrap_or(method);
             let expected = match foretell {
-                true => expected(taken, &pairs, None, &rest, &FitOptions::default(), &context)?,
+                true => {
+                    let options = FitOptions::default().again(&fitted);
+                    expected(taken, &pairs, None, &rest, &options, &context)?
+                }
                 false => None,
             };
             let expected_seconds = foretell.then(|| start.elapsed().as_secs_f64());

@@ -5,6 +5,7 @@ use ndarray::{
 };
 
 use super::kind::{Kind, Tensors};
+use super::nested;
 use crate::error::{self, Error, Result};
 use crate::matrix;
 
@@ -50,6 +51,40 @@ impl Affine {
             return Err(Error::new(error::Kind::Damaged, "weights or means are not finite, or too large"));
         }
         Ok(Affine { weight: weight.as_standard_layout().into_owned(), source_mean, target_mean, offset })
+    }
+
+    /// The map `kind`, if it is of this kind.
+    ///
+    /// # Errors
+    /// Those of [`Affine::new`], which no map has.
+    pub(super) fn as_is(kind: &dyn Kind) -> Result<Option<Self>> {
+        if kind.name() != Affine::NAME {
+            return Ok(None);
+        }
+        Affine::of(&mut nested::tensors(kind)).map(Some)
+    }
+
+    /// `Σ sᵢ fᵢ(x) = Σ sᵢ Wᵢ (x - m) + Σ sᵢ fᵢ(m)` with m the source mean of the first, exactly; none of no map.
+    ///
+    /// # Errors
+    /// [`Mismatch`](error::Kind::Mismatch) if the shapes do not fit each other.
+    pub(super) fn sum(maps: &[(Affine, f32)]) -> Result<Option<Self>> {
+        let Some((first, _)) = maps.first() else { return Ok(None) };
+        let source_mean = first.source_mean.clone();
+        let mut weight = Array2::<f64>::zeros(first.weight.dim());
+        let mut target_mean = Array1::<f64>::zeros(first.target_mean.len());
+        for (map, share) in maps {
+            if map.weight.dim() != weight.dim() {
+                let found = format!("weights of {:?} do not fit {:?}", map.weight.dim(), weight.dim());
+                return Err(Error::new(error::Kind::Mismatch, found));
+            }
+            let share = f64::from(*share);
+            weight.scaled_add(share, &map.weight.mapv(f64::from));
+            let apart = (&source_mean - &map.source_mean).mapv(f64::from);
+            let mean = map.weight.mapv(f64::from).dot(&apart) + map.target_mean.mapv(f64::from);
+            target_mean.scaled_add(share, &mean);
+        }
+        Affine::new(weight.mapv(|v| v as f32), source_mean, target_mean.mapv(|v| v as f32)).map(Some)
     }
 
     /// The same map with `more` added to W.

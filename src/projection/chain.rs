@@ -1,11 +1,10 @@
 //! The chain kind: maps applied one after the other, from A to B to C.
 
-use std::collections::BTreeSet;
-
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewD, ArrayViewMut2, Ix1};
 
 use super::affine::take;
-use super::kind::{KINDS, Kind, Tensors};
+use super::kind::{Kind, Tensors};
+use super::nested;
 use crate::error::{self, Error, Result};
 use crate::matrix;
 
@@ -23,6 +22,8 @@ impl Chain {
     pub const NAME: &'static str = "chain";
     /// Tensors in files, beside those of the stages: `STAGE.NAME`, stages from 0.
     pub const TENSORS: &'static [&'static str] = &["lengths"];
+    /// How deep maps lie in it: a stage may be a blend.
+    pub const DEPTH: usize = 2;
     /// Most maps in a chain.
     pub const MOST_STAGES: usize = 8;
 
@@ -67,62 +68,11 @@ impl Chain {
         if lengths.len() > Self::MOST_STAGES || lengths.iter().any(|v| ![0.0, 1.0].contains(v)) {
             return Err(damaged("the lengths of a chain are not one 0 or 1 a stage".into()));
         }
-        let mut stages = Vec::new();
-        for (number, unit) in lengths.iter().enumerate() {
-            let mut own = Tensors::new();
-            while let Some((name, tensor)) = take_of(&mut tensors, number) {
-                own.insert(name, tensor);
-            }
-            stages.push((loaded(own)?, *unit == 1.0));
-        }
-        match tensors.keys().next() {
-            Some(name) => {
-                Err(damaged(format!("tensor `{}` belongs to no stage of the chain", name.escape_debug())))
-            }
-            None => Chain::new(stages)
-                .map(|chain| Box::new(chain) as Box<dyn Kind>)
-                .map_err(|e| damaged(e.message().to_owned())),
-        }
+        let stages = nested::parts(tensors, lengths.len(), Self::DEPTH)?;
+        Chain::new(stages.into_iter().zip(lengths.iter().map(|unit| *unit == 1.0)).collect())
+            .map(|chain| Box::new(chain) as Box<dyn Kind>)
+            .map_err(|e| damaged(e.message().to_owned()))
     }
-}
-
-/// Every tensor of a map by its name in files.
-pub(super) fn stored(kind: &dyn Kind) -> Vec<(String, ArrayViewD<'_, f32>)> {
-    let mut all: Vec<_> =
-        kind.tensors().into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
-    for (number, (stage, _)) in kind.chain().into_iter().flat_map(Chain::stages).enumerate() {
-        all.extend(stage.tensors().into_iter().map(|(name, tensor)| (format!("{number}.{name}"), tensor)));
-    }
-    all
-}
-
-/// Whether a file with a map of this kind may have a tensor called `name` beside those that the kind names itself.
-pub(super) fn knows(kind: &str, name: &str) -> bool {
-    let stage = name.split_once('.').filter(|(number, _)| number.parse::<u8>().is_ok());
-    kind == Chain::NAME
-        && stage.is_some_and(|(_, name)| KINDS.iter().any(|kind| kind.tensors.contains(&name)))
-}
-
-/// One of the tensors of a stage, without its number.
-fn take_of(tensors: &mut Tensors, number: usize) -> Option<(String, ndarray::ArrayD<f32>)> {
-    let prefix = format!("{number}.");
-    let name = tensors.keys().find(|name| name.starts_with(&prefix))?.clone();
-    let tensor = tensors.remove(&name)?;
-    Some((name.strip_prefix(&prefix)?.to_owned(), tensor))
-}
-
-/// The map of the one kind that has just these tensors.
-fn loaded(tensors: Tensors) -> Result<Box<dyn Kind>> {
-    let found: BTreeSet<&str> = tensors.keys().map(String::as_str).collect();
-    let same = |names: &[&'static str]| names.iter().copied().collect::<BTreeSet<&str>>() == found;
-    let loader = KINDS.iter().find(|kind| kind.name != Chain::NAME && same(kind.tensors));
-    let loader = loader.ok_or_else(|| {
-        Error::new(
-            error::Kind::Damaged,
-            format!("a stage of {} tensors is no known kind of map", found.len()),
-        )
-    })?;
-    (loader.load)(tensors)
 }
 
 impl Kind for Chain {
@@ -152,6 +102,10 @@ impl Kind for Chain {
 
     fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, f32>)> {
         vec![("lengths", self.lengths.view().into_dyn())]
+    }
+
+    fn parts(&self) -> Vec<&dyn Kind> {
+        self.stages.iter().map(AsRef::as_ref).collect()
     }
 
     fn chain(&self) -> Option<&Chain> {
@@ -187,14 +141,6 @@ mod tests {
     }
 
     #[test]
-    fn no_two_kinds_have_the_same_tensors() {
-        let sets: BTreeSet<BTreeSet<&str>> =
-            KINDS.iter().map(|kind| kind.tensors.iter().copied().collect()).collect();
-        assert_eq!(sets.len(), KINDS.len(), "the stages of a chain are told apart by them");
-        assert!(KINDS.iter().all(|kind| kind.tensors.iter().all(|name| !name.contains('.'))));
-    }
-
-    #[test]
     fn what_does_not_fit_is_refused() {
         let one = || (affine(array![[1.0, 0.0]]), true);
         assert!(Chain::new(vec![one(), one()]).unwrap_err().is_mismatch());
@@ -209,8 +155,7 @@ mod tests {
     fn tensors_of_a_file_are_put_together_again_or_refused() {
         let chain =
             Chain::new(vec![(affine(array![[1.0, 2.0]]), true), (affine(array![[3.0]]), false)]).unwrap();
-        let tensors =
-            || -> Tensors { stored(&chain).into_iter().map(|(name, t)| (name, t.to_owned())).collect() };
+        let tensors = || nested::tensors(&chain);
         let again = Chain::load(tensors()).unwrap();
         let apply = |kind: &dyn Kind| {
             let mut out = Array2::zeros((1, 1));
@@ -218,10 +163,6 @@ mod tests {
             out
         };
         assert_eq!(apply(again.as_ref()), apply(&chain));
-        assert!(tensors().keys().all(|name| name == "lengths" || knows(Chain::NAME, name)));
-        assert!(
-            !knows("affine", "0.weight") && !knows(Chain::NAME, "0.other") && !knows(Chain::NAME, "x.weight")
-        );
         for change in ["0.weight", "lengths"] {
             let mut less = tensors();
             less.remove(change);

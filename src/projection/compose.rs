@@ -2,10 +2,10 @@
 
 use ndarray::Array1;
 
-use super::chain::{Chain, stored};
 use super::header::FORMAT;
-use super::kind::{KINDS, Kind, Tensors};
-use super::{Affine, Header, Projection};
+use super::kind::Kind;
+use super::nested::copied;
+use super::{Affine, Chain, Header, Projection};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
@@ -72,7 +72,7 @@ impl Projection {
 
 /// One map for two; `unit`: rows get length 1 between them.
 fn composed(one: &dyn Kind, two: &dyn Kind, unit: bool) -> Result<Box<dyn Kind>> {
-    if let (Some(one), Some(two), false) = (as_affine(one)?, as_affine(two)?, unit) {
+    if let (Some(one), Some(two), false) = (Affine::as_is(one)?, Affine::as_is(two)?, unit) {
         return Ok(Box::new(product(&one, &two)?));
     }
     let mut stages = Vec::new();
@@ -97,25 +97,6 @@ fn product(one: &Affine, two: &Affine) -> Result<Affine> {
     let between = &one.target_mean().mapv(f64::from) - &two.source_mean().mapv(f64::from);
     let mean: Array1<f64> = two.weight().mapv(f64::from).dot(&between) + two.target_mean().mapv(f64::from);
     Affine::new(weight.mapv(|v| v as f32), one.source_mean().to_owned(), mean.mapv(|v| v as f32))
-}
-
-fn as_affine(kind: &dyn Kind) -> Result<Option<Affine>> {
-    if kind.name() != Affine::NAME {
-        return Ok(None);
-    }
-    Affine::of(&mut tensors(kind)).map(Some)
-}
-
-fn tensors(kind: &dyn Kind) -> Tensors {
-    stored(kind).into_iter().map(|(name, tensor)| (name, tensor.to_owned())).collect()
-}
-
-/// The same map again, by its tensors, as a file would give it back.
-fn copied(kind: &dyn Kind) -> Result<Box<dyn Kind>> {
-    let loader = KINDS.iter().find(|loader| loader.name == kind.name());
-    let loader =
-        loader.ok_or_else(|| Error::new(error::Kind::Internal, "a kind of projection without a loader"))?;
-    (loader.load)(tensors(kind))
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use super::header::{FORMAT, Header};
-use super::kind::KINDS;
-use super::{HeldOut, Projection, chain, file_texts, file_trust};
+use super::{HeldOut, Projection, file_texts, file_trust, nested};
 use crate::error::{self, Error, Result};
 use crate::platform::{bytes, files};
 
@@ -65,7 +64,7 @@ impl Projection {
             Error::new(error::Kind::Internal, "the projection cannot be serialised").because(cause)
         };
         let header = serde_json::to_string(&self.header).map_err(|e| internal(e.into()))?;
-        let mut stored: Vec<Stored> = chain::stored(self.kind.as_ref())
+        let mut stored: Vec<Stored> = nested::stored(self.kind.as_ref())
             .into_iter()
             .map(|(name, t)| (name, Dtype::F32, t.shape().to_vec(), single(t.iter())))
             .collect();
@@ -129,14 +128,14 @@ impl Projection {
                 damaged(format!("a safetensors file without the entry `{KEY}`, no projection"))
             })?;
         let header = read_header(json)?;
-        let Some(loader) = KINDS.iter().find(|k| k.name == header.kind) else {
+        let Some(loader) = nested::loader(&header.kind) else {
             return Err(damaged(format!("unknown kind of projection `{}`", header.kind.escape_debug())));
         };
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
             let held = [HELD_SOURCE, HELD_TARGET, HELD_MEAN, HELD_WORDS].contains(&name);
-            let of_map = loader.tensors.contains(&name) || chain::knows(loader.name, name);
+            let of_map = nested::knows(loader, name);
             let extra = file_texts::knows(&header, name) || file_trust::knows(name);
             if !held && !of_map && !extra {
                 return Err(damaged(format!("unexpected tensor `{}`", name.escape_debug())));

@@ -9,7 +9,8 @@ use super::affine::take;
 use super::assisted::Assisted;
 use super::file::{Stored, damaged, halves, single};
 use super::header::Header;
-use super::kind::{KINDS, Tensors};
+use super::kind::Tensors;
+use super::nested;
 use super::words::Words;
 use crate::error::Result;
 
@@ -27,7 +28,7 @@ pub(super) fn store(assisted: &Assisted, stored: &mut Vec<Stored>) {
     // Exact: the table holds what half precision holds.
     stored.push((WORDS.into(), Dtype::F16, vectors.shape().to_vec(), halves(vectors)));
     stored.push((LENGTH.into(), Dtype::F32, vec![1], assisted.length().to_le_bytes().to_vec()));
-    for (name, tensor) in assisted.kind().tensors() {
+    for (name, tensor) in nested::stored(assisted.kind()) {
         stored.push((format!("{MAP}{name}"), Dtype::F32, tensor.shape().to_vec(), single(tensor.iter())));
     }
 }
@@ -35,8 +36,7 @@ pub(super) fn store(assisted: &Assisted, stored: &mut Vec<Stored>) {
 /// Whether a file with this header may have a tensor called `name`.
 pub(super) fn knows(header: &Header, name: &str) -> bool {
     let Some(kind) = &header.kind_with_texts else { return false };
-    let loader = KINDS.iter().find(|k| k.name == kind);
-    let of_map = |name| loader.is_some_and(|loader| loader.tensors.contains(&name));
+    let of_map = |name| nested::loader(kind).is_some_and(|loader| nested::knows(loader, name));
     [WORDS, LENGTH].contains(&name) || name.strip_prefix(MAP).is_some_and(of_map)
 }
 
@@ -50,7 +50,7 @@ pub(super) fn read(
     tensors: &mut BTreeMap<String, ArrayD<f32>>,
 ) -> Result<Option<Assisted>> {
     let Some(kind) = &header.kind_with_texts else { return Ok(None) };
-    let Some(loader) = KINDS.iter().find(|k| k.name == kind) else {
+    let Some(loader) = nested::loader(kind) else {
         return Err(damaged(format!("unknown kind of projection `{}`", kind.escape_debug())));
     };
     let words: Vec<String> = words
@@ -59,9 +59,10 @@ pub(super) fn read(
     let vectors = take::<Ix2>(tensors, WORDS)?;
     let length = take::<Ix1>(tensors, LENGTH)?.first().copied().unwrap_or(f32::NAN);
     let mut inner = Tensors::new();
-    for name in loader.tensors {
-        if let Some(tensor) = tensors.remove(&format!("{MAP}{name}")) {
-            inner.insert((*name).to_owned(), tensor);
+    let of_map: Vec<String> = tensors.keys().filter(|name| name.starts_with(MAP)).cloned().collect();
+    for full in of_map {
+        if let (Some(name), Some(tensor)) = (full.strip_prefix(MAP), tensors.remove(&full)) {
+            inner.insert(name.to_owned(), tensor);
         }
     }
     let map = (loader.load)(inner)?;

@@ -7,6 +7,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, Axis};
 
 use super::affine::Affine;
+use super::blend::Blend;
 use super::chain::Chain;
 use super::kernel::Kernel;
 use super::mixture::Mixture;
@@ -38,8 +39,13 @@ pub trait Kind: Debug + Send + Sync {
         Ok(out)
     }
 
-    /// Everything that is needed to load it again, by name; of a chain what its stages do not hold.
+    /// Everything that is needed to load it again, by name, but for what its parts hold.
     fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, f32>)>;
+
+    /// The maps that it is made of.
+    fn parts(&self) -> Vec<&dyn Kind> {
+        Vec::new()
+    }
 
     /// The maps that it applies in sequence, if it is a chain.
     fn chain(&self) -> Option<&Chain> {
@@ -56,18 +62,21 @@ pub struct Loader {
     pub name: &'static str,
     /// Names of the tensors that it has, all of them required; without a dot, and no two kinds have the same.
     pub tensors: &'static [&'static str],
+    /// How deep maps lie in it; 0 if it has no parts. A part is less deep than the whole.
+    pub depth: usize,
     /// Builds it. Fails with [`Damaged`](crate::error::Kind::Damaged) on shapes that contradict each other.
     pub load: fn(Tensors) -> Result<Box<dyn Kind>>,
 }
 
 /// Every kind of projection that a file can hold.
 pub const KINDS: &[Loader] = &[
-    Loader { name: Affine::NAME, tensors: Affine::TENSORS, load: Affine::load },
-    Loader { name: Kernel::NAME, tensors: Kernel::TENSORS, load: Kernel::load },
-    Loader { name: Nearest::NAME, tensors: Nearest::TENSORS, load: Nearest::load },
-    Loader { name: Mixture::NAME, tensors: Mixture::TENSORS, load: Mixture::load },
-    Loader { name: Mlp::NAME, tensors: Mlp::TENSORS, load: Mlp::load },
-    Loader { name: Chain::NAME, tensors: Chain::TENSORS, load: Chain::load },
+    Loader { name: Affine::NAME, tensors: Affine::TENSORS, depth: 0, load: Affine::load },
+    Loader { name: Kernel::NAME, tensors: Kernel::TENSORS, depth: 0, load: Kernel::load },
+    Loader { name: Nearest::NAME, tensors: Nearest::TENSORS, depth: 0, load: Nearest::load },
+    Loader { name: Mixture::NAME, tensors: Mixture::TENSORS, depth: 0, load: Mixture::load },
+    Loader { name: Mlp::NAME, tensors: Mlp::TENSORS, depth: 0, load: Mlp::load },
+    Loader { name: Blend::NAME, tensors: Blend::TENSORS, depth: Blend::DEPTH, load: Blend::load },
+    Loader { name: Chain::NAME, tensors: Chain::TENSORS, depth: Chain::DEPTH, load: Chain::load },
 ];
 
 /// Runs `map` over blocks of at most `rows` rows of `x` and `out`, side by side.

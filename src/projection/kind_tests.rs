@@ -24,6 +24,10 @@ fn of(kind: &str) -> Projection {
     let pairs = curved();
     let projection = match kind {
         "affine" => fitted("ridge", &pairs, ["a", "c"]),
+        "blend" => {
+            let weights = vec![("kernel", 0.5), ("ridge", 0.25), ("nearest", 0.25)];
+            told("blend", &pairs, ["a", "c"], &FitOptions { weights, ..FitOptions::default() })
+        }
         "chain" => {
             let ids = pairs.ids().to_vec();
             let back = Pairs::new(ids, pairs.target().clone(), pairs.target() * 2.0 + 1.0).unwrap();
@@ -36,7 +40,11 @@ fn of(kind: &str) -> Projection {
     projection
 }
 
-fn fitted(method: &str, pairs: &Pairs, [from, to]: [&str; 2]) -> Projection {
+fn fitted(method: &str, pairs: &Pairs, spaces: [&str; 2]) -> Projection {
+    told(method, pairs, spaces, &FitOptions::default())
+}
+
+fn told(method: &str, pairs: &Pairs, [from, to]: [&str; 2], options: &FitOptions) -> Projection {
     let (source, target) = pairs.dimensions();
     let subject = Subject {
         name: format!("{from}-to-{to}"),
@@ -44,7 +52,7 @@ fn fitted(method: &str, pairs: &Pairs, [from, to]: [&str; 2]) -> Projection {
         target: Space::named(to, target),
         texts: "made by a test".into(),
     };
-    Projection::fit(subject, pairs, method, None, &FitOptions::default(), None, &context()).unwrap()
+    Projection::fit(subject, pairs, method, None, options, None, &context()).unwrap()
 }
 
 /// The file with one of its tensors changed: shape and values in, shape and values out; left out if none.
@@ -89,7 +97,7 @@ fn tensors_that_are_missing_misshapen_or_not_finite_are_refused() {
     for kind in KINDS {
         let projection = of(kind.name);
         let good = projection.to_bytes().unwrap();
-        for (name, _) in &chain::stored(projection.kind.as_ref()) {
+        for (name, _) in &nested::stored(projection.kind.as_ref()) {
             let damaged = |what: &str, bytes: Vec<u8>| {
                 let error = Projection::from_bytes(&bytes).unwrap_err();
                 assert_eq!(error.kind(), error::Kind::Damaged, "{} {name} {what}: {error}", kind.name);

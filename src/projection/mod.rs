@@ -5,6 +5,7 @@
 mod affine;
 mod assisted;
 mod blank;
+mod blend;
 mod bridge;
 mod centres;
 mod chain;
@@ -19,6 +20,7 @@ pub mod kind;
 mod mixture;
 mod mlp;
 mod nearest;
+mod nested;
 mod pairs;
 mod role;
 mod trust;
@@ -28,6 +30,7 @@ use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
 
 pub use affine::Affine;
 pub use assisted::Assisted;
+pub use blend::Blend;
 pub use bridge::BridgeReport;
 pub use chain::Chain;
 pub use header::{Header, Subject};
@@ -112,18 +115,19 @@ impl Projection {
         let mut fitted = fit::fit(method, &training, options, context)?;
         let with_texts = fit::texts::fit(method, &training, &mut fitted, options, context)?;
         let mut header = Header::new(subject, method, &fitted, &training, &held, context);
-        let taken = fitted.taken.unwrap_or(method);
+        let (taken, again) = (fitted.taken.unwrap_or(method), options.again(&fitted));
         let mut assisted_method = None;
         let assisted = match (with_texts, training.texts()) {
             (Some(WithTexts { fitted, length }), Some(texts)) => {
                 let taken = fitted.taken.unwrap_or(method);
-                assisted_method = Some(taken);
+                let options = options.again(&fitted);
                 let assisted = Assisted::new(texts.words.as_ref().clone(), length, fitted.kind, source)?;
                 header.assist(assisted.kind().name());
                 if let Some(rest) = rest {
-                    let told = assisted.expected(taken, &training, &held, rest, options, context)?;
+                    let told = assisted.expected(taken, &training, &held, rest, &options, context)?;
                     header.expected_with_texts = told;
                 }
+                assisted_method = Some((taken, options));
                 Some(assisted)
             }
             _ => None,
@@ -131,12 +135,12 @@ impl Projection {
         // What is said of records with texts is what counts; to say it of those without would take as long again.
         if let Some(rest) = rest.filter(|_| assisted.is_none()) {
             let fitted = Some((fitted.kind.as_ref(), &held));
-            header.expected = fit::expected(taken, &training, fitted, rest, options, context)?;
+            header.expected = fit::expected(taken, &training, fitted, rest, &again, context)?;
         }
         let wide =
             assisted.as_ref().map(|assisted| training.widened(assisted.length())).transpose()?.flatten();
-        let best = assisted_method.unwrap_or(taken);
-        let crossed = crossed::crossed(best, wide.as_ref().unwrap_or(&training), options, context)?;
+        let (best, again) = assisted_method.unwrap_or((taken, again));
+        let crossed = crossed::crossed(best, wide.as_ref().unwrap_or(&training), &again, context)?;
         let mut trust = None;
         if let Some(crossed) = &crossed
             && let Some(learnt) = Trust::learn(crossed)?

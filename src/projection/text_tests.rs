@@ -10,14 +10,16 @@ fn texts(n: usize) -> Vec<String> {
     (0..n).map(|i| format!("{} {} {}", WORDS[i % 6], WORDS[i / 6 % 6], WORDS[i / 36 % 6])).collect()
 }
 
-/// Source vectors that say nothing of the target; `say`: whether the words do.
+/// `say`: the words tell the target, and the source vectors say nothing of it; else it is the other way round.
 fn projection(say: bool, method: &str) -> Projection {
     let texts = texts(216);
     let words = Words::new(WORDS.map(String::from).to_vec(), noise(6, 5, 1)).unwrap();
-    let told = if say { words.rows_of(&texts) } else { noise(216, 5, 2) };
-    let target = matrix::normalised((told.dot(&noise(5, 7, 3)) + 0.1).view());
+    let (source, blur) = (noise(216, 4, 4), noise(216, 7, 2));
+    let told =
+        if say { words.rows_of(&texts).dot(&noise(5, 7, 3)) } else { source.dot(&noise(4, 7, 3)) + blur };
+    let target = matrix::normalised((told + 0.1).view());
     let ids = (0..216).map(|i| i.to_string()).collect();
-    let pairs = Pairs::new(ids, noise(216, 4, 4), target).unwrap().with_texts(words, &texts).unwrap();
+    let pairs = Pairs::new(ids, source, target).unwrap().with_texts(words, &texts).unwrap();
     let mut space = Space::named("b/target", 7);
     space.normalised = Some(true);
     let subject = Subject {

@@ -32,7 +32,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     let narrow = |a: Array1<f64>| a.mapv(|v| v as f32);
     let affine = Affine::new(weight, narrow(scaling.source_mean), narrow(target_mean))?;
     let notes = vec![format!("stopped after {} epochs, the best was epoch {}", best.epochs, best.epoch)];
-    Ok(Fitted { kind: Box::new(affine), lambda: None, found: None, taken: None, notes })
+    Ok(Fitted { notes, ..Fitted::of(Box::new(affine)) })
 }
 
 /// Rows in the order of pass `epoch`, counted from 1.

@@ -79,7 +79,7 @@ pub(super) fn fit(pairs: &Pairs, _: &FitOptions, context: &Context<'_>) -> Resul
     let coefficients = matrix::times_transposed(coefficients.view(), restored.map.view())?;
     let affine = Affine::new(weight, source_mean, target_mean + restored.shift)?;
     let kernel = Kernel::new(affine, centres, coefficients)?;
-    Ok(Fitted { kind: Box::new(kernel), lambda: Some(f64::from(PENALTY)), found: None, taken: None, notes })
+    Ok(Fitted { lambda: Some(f64::from(PENALTY)), notes, ..Fitted::of(Box::new(kernel)) })
 }
 
 /// The rows as centres: leading directions, and a threshold that leaves few near ones.

@@ -11,7 +11,7 @@ use ndarray::{Array1, Array2, s};
 
 use super::gradient::{copy, failed, pass_order, sensible, tensor};
 use super::remainder::{Crossed, Remainder, halves, unit_scale};
-use super::{FitOptions, Fitted, auto};
+use super::{FitOptions, Fitted, rung};
 use crate::context::Context;
 use crate::error::Result;
 use crate::measure::pairs::cosines;
@@ -65,7 +65,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     let (_, after) = halves(&cosines((&run.judge.ridge + &(said * share)).view(), truth));
     remainder.notes.push(format!("stopped after {} passes, the best was pass {}", best.epochs, best.epoch));
     // A share that is no number is none.
-    if !(share > 0.0 && auto::beats(&after, &before, context.seed)) {
+    if !(share > 0.0 && rung::beats(&after, &before, context.seed)) {
         return remainder.alone("a network does not help");
     }
     let (affine, map) = remainder.restored_alone()?;
@@ -92,7 +92,7 @@ impl Judge {
     /// Mean cosine of every other row with what a network says of the errors.
     fn cosine(&self, said: &Array2<f32>) -> f64 {
         let cosines = cosines((&self.ridge + &(said / self.scale)).view(), self.truth.view());
-        auto::mean(&halves(&cosines).0)
+        rung::mean(&halves(&cosines).0)
     }
 }
 

@@ -1,6 +1,7 @@
 //! How projections are found: one method per file, all listed in [`METHODS`].
 
 mod auto;
+mod blend;
 pub(super) mod bridge;
 mod contrast;
 pub(super) mod crossed;
@@ -15,6 +16,7 @@ mod procrustes;
 mod ranking;
 mod remainder;
 mod ridge;
+mod rung;
 mod spectrum;
 #[cfg(test)]
 pub(super) mod testing;
@@ -44,6 +46,16 @@ pub struct FitOptions {
     pub learning_rate: f64,
     /// Methods that learn step by step: passes without improvement on the validation rows before it stops.
     pub patience: usize,
+    /// Blend: methods and what their predictions are multiplied by; weighed by what rows left out say if there are none.
+    pub weights: Vec<(&'static str, f32)>,
+}
+
+impl FitOptions {
+    /// The same, for the method that was taken to be fitted to other rows as it was in `fitted`.
+    #[must_use]
+    pub fn again(&self, fitted: &Fitted) -> FitOptions {
+        FitOptions { weights: fitted.weights.clone(), ..self.clone() }
+    }
 }
 
 impl Default for FitOptions {
@@ -55,6 +67,7 @@ impl Default for FitOptions {
             batch: 32,
             learning_rate: 1e-3,
             patience: 8,
+            weights: Vec::new(),
         }
     }
 }
@@ -73,6 +86,15 @@ pub struct Fitted {
     pub notes: Vec<String>,
     /// The method that was taken, if the one that was asked for chooses among others.
     pub taken: Option<&'static str>,
+    /// What methods count in it, if it is a blend.
+    pub weights: Vec<(&'static str, f32)>,
+}
+
+impl Fitted {
+    /// A map of which nothing else is known.
+    pub(super) fn of(kind: Box<dyn Kind>) -> Fitted {
+        Fitted { kind, lambda: None, found: None, notes: Vec::new(), taken: None, weights: Vec::new() }
+    }
 }
 
 /// One way to find a projection.
@@ -92,7 +114,7 @@ pub const DEFAULT_METHOD: &str = "auto";
 pub const METHODS: &[Method] = &[
     Method {
         name: "auto",
-        about: "the one of ridge, contrast, kernel and, of few pairs, rotations and nearest that finds most neighbours at rows left out",
+        about: "the one of ridge, contrast and kernel that finds most neighbours at rows left out; of few pairs, their blend",
         fit: auto::fit,
     },
     Method {
@@ -109,6 +131,11 @@ pub const METHODS: &[Method] = &[
         name: "nearest",
         about: "ridge corrected by its errors at the nearest training rows",
         fit: nearest::fit,
+    },
+    Method {
+        name: "blend",
+        about: "mean of contrast, kernel, nearest, pulled and procrustes, weighed by what rows left out find: for few pairs",
+        fit: blend::fit,
     },
     Method {
         name: "mixture",

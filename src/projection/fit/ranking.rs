@@ -13,7 +13,7 @@ use ndarray::{Array2, s};
 
 use super::gradient::{copy, failed, pass_order, sensible, tensor};
 use super::remainder::{Crossed, Remainder, unit_scale};
-use super::{FitOptions, Fitted, auto};
+use super::{FitOptions, Fitted, rung};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::measure::overlap::native_overlap;
@@ -75,7 +75,7 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     remainder.notes.push(format!("stopped after {} passes, the best was pass {}", best.epochs, best.epoch));
     // Other rows, and other neighbours, than those that chose the pass.
     let other = judges(1);
-    if !auto::beats(&other.shares(Some(&best.weight))?, &other.shares(None)?, context.seed) {
+    if !rung::beats(&other.shares(Some(&best.weight))?, &other.shares(None)?, context.seed) {
         remainder
             .notes
             .push("more neighbours were not found by more than chance: `contrast` was taken".to_owned());
@@ -154,7 +154,7 @@ impl Run {
             best.epochs = epoch;
             let learnt = copy(&weight).map_err(failed)?;
             let shares = self.judge.shares(Some(&learnt))?;
-            if auto::mean(&shares) > auto::mean(&best.shares) {
+            if rung::mean(&shares) > rung::mean(&best.shares) {
                 best = Best { weight: learnt, shares, epoch, epochs: epoch };
             } else if epoch - best.epoch >= options.patience.max(1) {
                 break;
@@ -244,9 +244,9 @@ mod tests {
             let judge = Judge { source: centred.clone(), ridge: ridge.clone(), truth: truth.clone() };
             Run { source: centred, ridge, truth, judge }
         };
-        let before = auto::mean(&run.judge.shares(None).unwrap());
+        let before = rung::mean(&run.judge.shares(None).unwrap());
         let best = run.train(&options, &context()).unwrap();
-        assert!(auto::mean(&best.shares) > before + 0.02, "{} from {before}", auto::mean(&best.shares));
+        assert!(rung::mean(&best.shares) > before + 0.02, "{} from {before}", rung::mean(&best.shares));
         assert_eq!(best.weight, run.train(&options, &context()).unwrap().weight);
     }
 

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, s};
 use super::contrast::{self, Restored};
 use super::ridge::penalty;
 use super::spectrum::{Centred, Spectrum};
-use super::{FitOptions, Fitted, auto};
+use super::{FitOptions, Fitted, rung};
 use crate::context::Context;
 use crate::error::Result;
 use crate::matrix;
@@ -88,7 +88,7 @@ impl Remainder {
         self.notes.push(format!("{why}: ridge alone was taken"));
         let (lambda, notes) = (Some(self.lambda), std::mem::take(&mut self.notes));
         let kind = Box::new(self.affine()?);
-        Ok(Fitted { kind, lambda, found: None, taken: None, notes })
+        Ok(Fitted { lambda, notes, ..Fitted::of(kind) })
     }
 
     /// Ridge.
@@ -99,7 +99,7 @@ impl Remainder {
     /// The outcome, with `kind` as the map.
     pub(super) fn with(self, kind: impl Kind + 'static) -> Fitted {
         let (lambda, notes) = (Some(self.lambda), self.notes);
-        Fitted { kind: Box::new(kind), lambda, found: None, taken: None, notes }
+        Fitted { lambda, notes, ..Fitted::of(Box::new(kind)) }
     }
 }
 
@@ -183,7 +183,7 @@ impl Crossed {
         let none = Array2::zeros(predicted.dim());
         let before = squared_errors(none.view(), self.errors.view());
         let after = squared_errors(predicted.view(), self.errors.view());
-        auto::beats(&before, &after, seed)
+        rung::beats(&before, &after, seed)
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn affine(
 ) -> Result<Fitted> {
     let narrow = |a: Array1<f64>| a.mapv(|v| v as f32);
     let affine = Affine::new(weight.mapv(|v| v as f32), narrow(source_mean), narrow(target_mean))?;
-    Ok(Fitted { kind: Box::new(affine), lambda, found: None, taken: None, notes })
+    Ok(Fitted { lambda, notes, ..Fitted::of(Box::new(affine)) })
 }
 
 #[cfg(test)]

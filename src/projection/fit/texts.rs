@@ -1,6 +1,6 @@
 //! Whether the words of the texts help, and the map that takes them beside the vectors.
 
-use super::{FitOptions, Fitted, auto};
+use super::{FitOptions, Fitted, rung};
 use crate::context::Context;
 use crate::error::Result;
 use crate::projection::pairs::Pairs;
@@ -24,13 +24,13 @@ pub(in crate::projection) fn fit(
     let Some(wide) = training.widened(length)? else { return Ok(None) };
     let mut fitted = super::fit(method, &wide, options, context)?;
     if let (Some(without), Some(with)) = (&plain.found, &fitted.found) {
-        let helps = auto::beats(with, without, context.seed);
+        let helps = rung::beats(with, without, context.seed);
         let verdict =
             if helps { "with the words of the texts" } else { "the words of the texts do not help:" };
         plain.notes.push(format!(
             "{verdict} {:.3} are found instead of {:.3}",
-            auto::mean(with),
-            auto::mean(without)
+            rung::mean(with),
+            rung::mean(without)
         ));
         if !helps {
             return Ok(None);
