@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::migration::{self, MigrationPlan, MigrationReport, PlanOptions, journal::Recovery};
 use crate::registry::{Entry, Registry};
-use crate::space::{Agreement, Space, same_model};
+use crate::space::{Space, same_model};
 use crate::store::{self, Collection, VectorStore, find_collection};
 
 pub use identified::identify_unrecorded;
@@ -165,12 +165,11 @@ fn judge(collection: &Collection, expectation: &Expectation) -> (Status, String)
     {
         return (Status::DimensionMismatch, format!("{found} components found, {wanted} wanted"));
     }
-    if let (Some(found), Some(wanted)) = (&collection.stamped, &expectation.space)
-        && let Agreement::Different(differences) = found.compare(wanted)
-    {
-        let fields: Vec<_> =
-            differences.iter().map(|d| format!("{} `{}`, wanted `{}`", d.field, d.found, d.wanted)).collect();
-        return (Status::ModelMismatch, fields.join("; "));
+    if let (Some(found), Some(wanted)) = (&collection.stamped, &expectation.space) {
+        let agreement = found.compare(wanted);
+        if !agreement.is_compatible() {
+            return (Status::ModelMismatch, agreement.contradictions());
+        }
     }
     match (collection.recorded_model(), expectation.model()) {
         (Some(found), Some(wanted)) if !same_model(found, wanted) => {

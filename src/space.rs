@@ -47,6 +47,12 @@ pub struct Difference {
     pub wanted: String,
 }
 
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is `{}`, `{}` is wanted", self.field, self.found, self.wanted)
+    }
+}
+
 /// Outcome of [`Space::compare`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Agreement {
@@ -62,6 +68,12 @@ impl Agreement {
     /// Nothing known contradicts.
     pub fn is_compatible(&self) -> bool {
         !matches!(self, Agreement::Different(_))
+    }
+
+    /// What contradicts, in words; empty if nothing does.
+    pub fn contradictions(&self) -> String {
+        let Agreement::Different(differences) = self else { return String::new() };
+        differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -94,9 +94,10 @@ impl ReEmbedPlan {
         let description = store.describe()?;
         let collection =
             find_collection(&description, &options.plan.collection, options.plan.namespace.as_deref())?;
-        if let Some(other) = projection.filter(|p| !p.projection.target().compare(space).is_compatible()) {
-            let leads = other.projection.target();
-            let found = format!("the projection leads to {leads}, the model gives {space}");
+        let agreement = projection.map(|p| p.projection.target().compare(space));
+        if let Some(agreement) = agreement.filter(|agreement| !agreement.is_compatible()) {
+            let contradictions = agreement.contradictions();
+            let found = format!("the projection does not lead to {space}: its {contradictions}");
             return Err(Error::new(Kind::Mismatch, found)
                 .hint("give the projection to this model's space, or none if every record has a text"));
         }

@@ -44,7 +44,7 @@ use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::matrix;
 use crate::measure::{HeldOutReport, Near, ScoreScale, Ways};
-use crate::space::{Agreement, Space, same_model};
+use crate::space::{Space, same_model};
 use fit::texts::WithTexts;
 use fit::{FitOptions, Rest, crossed};
 
@@ -257,7 +257,10 @@ impl Projection {
     /// The same of vectors of records or of queries, as the projection maps them.
     fn check_source_space(&self, found: &Space) -> Result<()> {
         let (source, target) = (&self.header.source, &self.header.target);
-        let Agreement::Different(differences) = found.compare(source) else { return Ok(()) };
+        let agreement = found.compare(source);
+        if agreement.is_compatible() {
+            return Ok(());
+        }
         if found.compare(target).is_compatible() {
             return Err(Error::new(
                 error::Kind::Mismatch,
@@ -271,13 +274,9 @@ impl Projection {
                 target.model, source.model
             )));
         }
-        let fields: Vec<String> = differences
-            .iter()
-            .map(|d| format!("{} is `{}`, `{}` is wanted", d.field, d.found, d.wanted))
-            .collect();
         Err(Error::new(
             error::Kind::Mismatch,
-            format!("these vectors are not in the source space of the projection: {}", fields.join("; ")),
+            format!("these vectors are not in the source space of the projection: {}", agreement.contradictions()),
         )
         .hint(match same_model(&found.model, &source.model) {
             // The model's name is then only what was assumed or declared; what is known says otherwise.

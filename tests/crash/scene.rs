@@ -12,6 +12,8 @@ use crate::subjects::{Form, Subject};
 pub const FROM: usize = 16;
 pub const TO: usize = 24;
 pub const BEYOND: usize = 20;
+/// The model that texts are embedded with: one that comes with the program.
+const MODEL: (&str, usize) = ("embedport/static-256", 256);
 
 /// A command that is stopped, and what must be true around it.
 #[derive(Clone, Debug)]
@@ -52,9 +54,10 @@ impl Scene {
     pub fn new(subject: &'static Subject, form: &'static Form) -> Scene {
         let mut scene = Scene { folder: scratch(), subject, form, wrong: Vec::new() };
         let rows = (subject.make)(form, &scene.base("source"));
-        scene.fit("first", "source", FROM, "target", TO, &rows);
+        scene.fit("first", ("test/source", FROM), ("test/target", TO), &rows);
+        scene.fit("to-model", ("test/source", FROM), MODEL, &rows);
         let mut numbers = Numbers(9);
-        scene.fit("second", "target", TO, "beyond", form.beyond, &numbers.rows(600, TO));
+        scene.fit("second", ("test/target", TO), ("test/beyond", form.beyond), &numbers.rows(600, TO));
 
         let make = |name: &str, from: &str, command: &[String]| {
             let work = scene.base(name);
@@ -72,6 +75,7 @@ impl Scene {
         make("target", "source", &migrate("first", form));
         make("rolled back", "target", &words("rollback"));
         make("beyond", "target", &accepting(migrate("second", form)));
+        make("embedded", "source", &re_embed(form));
         let wrong = scene.folder.path().join("wrong");
         scene.wrong = (subject.wrong)(&scene.base("source"), &scene.base("target"), &wrong);
         scene
@@ -89,16 +93,30 @@ impl Scene {
         self.folder.path().join(state)
     }
 
-    /// Fits a projection to rows, more of their kind, and a noisy linear map of them.
-    fn fit(&self, name: &str, from: &str, components: usize, to: &str, columns: usize, rows: &[Vec<f32>]) {
+    /// Fits a projection between two models, named with their components, to rows, more of their kind, and a noisy linear
+    /// map of them.
+    fn fit(
+        &self,
+        name: &str,
+        (from, components): (&str, usize),
+        (to, columns): (&str, usize),
+        rows: &[Vec<f32>],
+    ) {
         let mut numbers = Numbers(components as u64);
         let mut some = |row: &Vec<f32>| row.iter().map(|x| x + 0.5 * numbers.next()).collect::<Vec<f32>>();
         let more: Vec<Vec<f32>> = rows.iter().cycle().take(600).map(&mut some).collect();
+        let mut mapped = another_space(&more, columns, &mut Numbers(columns as u64));
+        if to == MODEL.0 {
+            for row in &mut mapped {
+                let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+                row.iter_mut().for_each(|x| *x /= length);
+            }
+        }
         let (x, y) = (self.folder.path().join("x.npy"), self.folder.path().join("y.npy"));
         write_npy(&x, &more);
-        write_npy(&y, &another_space(&more, columns, &mut Numbers(columns as u64)));
+        write_npy(&y, &mapped);
         let line = format!(
-            "train --source-model test/{from} --target-model test/{to} --source-vectors x.npy --target-vectors y.npy \
+            "train --source-model {from} --target-model {to} --source-vectors x.npy --target-vectors y.npy \
              --name {name} --output-dir . --registry {name}.json --quiet"
         );
         embedport(self.folder.path(), &words(&line)).succeeds();
@@ -115,7 +133,7 @@ impl Scene {
 
     /// A judge that knows all states.
     pub fn judge(&self) -> Judge {
-        let states = ["source", "target", "beyond"].map(|state| (state, self.base(state)));
+        let states = ["source", "target", "beyond", "embedded"].map(|state| (state, self.base(state)));
         Judge::new(self.subject, self.form, self.folder.path(), states.to_vec(), self.wrong.clone())
     }
 }
@@ -123,6 +141,16 @@ impl Scene {
 fn migrate(projection: &str, form: &Form) -> Vec<String> {
     let mut command =
         words(&format!("migrate-collection --collection docs --projection {projection}.safetensors --yes"));
+    command.extend(form.options.iter().map(|option| (*option).to_owned()));
+    command
+}
+
+/// Embeds every text; records without one are projected.
+fn re_embed(form: &Form) -> Vec<String> {
+    let (model, _) = MODEL;
+    let mut command = words(&format!(
+        "re-embed --collection docs --target-model {model} --percent 100 --projection to-model.safetensors --yes"
+    ));
     command.extend(form.options.iter().map(|option| (*option).to_owned()));
     command
 }
@@ -205,6 +233,15 @@ pub fn scenarios(scene: &Scene) -> Vec<Scenario> {
             after: "target",
             command: words(&format!("rollback --migration {second}")),
             again: (3, "is not what the collection holds now"),
+            back: (words("rollback"), 0, "rolled back", "source"),
+        },
+        Scenario {
+            name: "re-embed",
+            base: "source",
+            before: "source",
+            after: "embedded",
+            command: re_embed(form),
+            again: (4, "embedded with that model already"),
             back: (words("rollback"), 0, "rolled back", "source"),
         },
     ];

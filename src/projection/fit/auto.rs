@@ -1,9 +1,10 @@
 //! Several methods, and the one that finds most of the target model's neighbours at rows that it did not see.
 //!
 //! Ridge is taken unless another beats it by more than the 50 % interval of their paired difference. Where rows are few, noise
-//! would decide among the others: they are blended.
+//! would decide among the others: they are blended, and ridge is taken if it finds as much as the blend, which nobody picked
+//! because it was lucky.
 
-use super::blend::{self, MEMBERS, Mix};
+use super::blend::{MEMBERS, Mix};
 use super::rung::{Comparison, Rung, beats_by, mean};
 use super::{FitOptions, Fitted, method};
 use crate::context::Context;
@@ -30,35 +31,16 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     let rivals = if comparison.is_of_few() { MEMBERS.as_slice() } else { RIVALS.as_slice() };
     let base = comparison.rung(BASE)?;
     let rungs = rivals.iter().map(|name| comparison.rung(name)).collect::<Result<Vec<_>>>()?;
-    let beats = |shares: &[f64]| beats_by(COVERAGE, shares, &base.shares, context.seed);
+    let choice = match comparison.is_of_few() {
+        true => Choice::of_few(&base, &rungs, &comparison)?,
+        false => Choice::of_many(&base, &rungs, context.seed),
+    };
     let mut ladder: Vec<(&str, f64)> =
         std::iter::once(&base).chain(&rungs).map(|rung| (rung.method.name, rung.mean())).collect();
-
-    let mut fitted = match comparison.is_of_few() {
-        true => {
-            let mix = Mix::of(&rungs.iter().collect::<Vec<_>>(), &comparison)?;
-            match (beats(&mix.shares), mix.alone()) {
-                (false, _) => of_one(&base, pairs, options, context)?,
-                (true, Some(name)) => {
-                    let rung = rungs.iter().find(|rung| rung.method.name == name).unwrap_or(&base);
-                    of_one(rung, pairs, options, context)?
-                }
-                (true, None) => {
-                    ladder.push(("blend", mean(&mix.shares)));
-                    let mut fitted = blend::with(&mix.weights, pairs, options, context)?;
-                    fitted.taken = Some(method("blend")?.name);
-                    fitted.notes.push(format!("the blend is {}", mix.note));
-                    fitted.found = Some(mix.shares);
-                    fitted
-                }
-            }
-        }
-        false => {
-            let best = rungs.iter().filter(|rung| beats(&rung.shares));
-            let best = best.max_by(|a, b| a.mean().total_cmp(&b.mean()));
-            of_one(best.unwrap_or(&base), pairs, options, context)?
-        }
-    };
+    if let Choice::Blend(mix) = &choice {
+        ladder.push(("blend", mean(&mix.shares)));
+    }
+    let mut fitted = choice.fit(pairs, options, context)?;
     let ladder: Vec<String> = ladder.into_iter().map(|(name, found)| format!("{name} {found:.3}")).collect();
     fitted.notes.insert(
         0,
@@ -73,12 +55,43 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
     Ok(fitted)
 }
 
-/// The method of this rung, fitted to all pairs.
-fn of_one(rung: &Rung, pairs: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
-    let mut fitted = (rung.method.fit)(pairs, options, context)?;
-    fitted.found = Some(rung.shares.clone());
-    fitted.taken = Some(rung.method.name);
-    Ok(fitted)
+/// What is taken.
+enum Choice<'a> {
+    One(&'a Rung),
+    Blend(Mix),
+}
+
+impl<'a> Choice<'a> {
+    fn of_few(base: &'a Rung, rungs: &'a [Rung], comparison: &Comparison<'_>) -> Result<Self> {
+        let mix = Mix::of(rungs, comparison)?;
+        if mean(&mix.shares) <= base.mean() {
+            return Ok(Choice::One(base));
+        }
+        let alone = mix.alone().and_then(|name| rungs.iter().find(|rung| rung.method.name == name));
+        Ok(alone.map_or(Choice::Blend(mix), Choice::One))
+    }
+
+    fn of_many(base: &'a Rung, rungs: &'a [Rung], seed: u64) -> Self {
+        let beat = rungs.iter().filter(|rung| beats_by(COVERAGE, &rung.shares, &base.shares, seed));
+        Choice::One(beat.max_by(|a, b| a.mean().total_cmp(&b.mean())).unwrap_or(base))
+    }
+
+    /// Fitted to all pairs.
+    fn fit(self, pairs: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
+        match self {
+            Choice::One(rung) => {
+                let mut fitted = (rung.method.fit)(pairs, options, context)?;
+                fitted.found = Some(rung.shares.clone());
+                fitted.taken = Some(rung.method.name);
+                Ok(fitted)
+            }
+            Choice::Blend(mix) => {
+                let mut fitted = mix.fit(pairs, options, context)?;
+                fitted.taken = Some(method("blend")?.name);
+                Ok(fitted)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -25,23 +25,23 @@ pub(super) const MEMBERS: [&str; 5] = ["contrast", "kernel", "nearest", "pulled"
 const TEMPERATURE: f64 = 0.016;
 /// What is added to the share that `nearest` finds: with a fifth of the rows left out, those nearest to a row lie farther away
 /// than they will, which the other methods hardly feel.
-const HANDICAP: (&str, f64) = ("nearest", 0.006);
+const HANDICAP: (&str, f64) = ("nearest", 0.008);
 /// Who weighs less than this of the whole is left out: it is not worth the time that it takes to apply.
 const LEAST: f64 = 0.1;
 
 /// What methods count in a blend.
 pub(super) struct Mix {
     /// Methods and what their predictions are multiplied by.
-    pub weights: Vec<(&'static str, f32)>,
+    weights: Vec<(&'static str, f32)>,
     /// What the rows compared find with it.
     pub shares: Vec<f64>,
     /// The methods and what they weigh, in words.
-    pub note: String,
+    note: String,
 }
 
 impl Mix {
     /// Weighs `rungs`, at least one.
-    pub fn of(rungs: &[&Rung], comparison: &Comparison<'_>) -> Result<Mix> {
+    pub fn of(rungs: &[Rung], comparison: &Comparison<'_>) -> Result<Mix> {
         let judged: Vec<f64> = rungs
             .iter()
             .map(|rung| rung.mean() + if rung.method.name == HANDICAP.0 { HANDICAP.1 } else { 0.0 })
@@ -70,6 +70,14 @@ impl Mix {
             [(name, _)] => Some(name),
             _ => None,
         }
+    }
+
+    /// Fitted to all pairs.
+    pub fn fit(self, pairs: &Pairs, options: &FitOptions, context: &Context<'_>) -> Result<Fitted> {
+        let mut fitted = with(&self.weights, pairs, options, context)?;
+        fitted.notes.push(format!("the blend is {}", self.note));
+        fitted.found = Some(self.shares);
+        Ok(fitted)
     }
 }
 
@@ -101,15 +109,11 @@ pub(super) fn fit(pairs: &Pairs, options: &FitOptions, context: &Context<'_>) ->
         return Ok(fitted);
     };
     let rungs = MEMBERS.iter().map(|name| comparison.rung(name)).collect::<Result<Vec<_>>>()?;
-    let mix = Mix::of(&rungs.iter().collect::<Vec<_>>(), &comparison)?;
-    let mut fitted = with(&mix.weights, pairs, options, context)?;
-    fitted.notes.insert(0, mix.note);
-    fitted.found = Some(mix.shares);
-    Ok(fitted)
+    Mix::of(&rungs, &comparison)?.fit(pairs, options, context)
 }
 
 /// The blend by these weights.
-pub(super) fn with(
+fn with(
     weights: &[(&'static str, f32)],
     pairs: &Pairs,
     options: &FitOptions,
