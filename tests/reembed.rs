@@ -367,6 +367,35 @@ fn what_a_stopped_run_embedded_is_listed_and_goes_only_with_everything() {
 }
 
 #[test]
+fn what_the_collection_holds_is_not_kept_twice() {
+    static CANCEL: Cancel = Cancel::new();
+    let folder = TempDir::new().unwrap();
+    let path = file(folder.path(), 3000);
+    let mut store = store::open(path.to_str().unwrap()).unwrap();
+    stop_after(1024, &CANCEL, store.as_mut());
+    let kept = run(folder.path(), "backups list --store notes.db --json").succeeds().json();
+    let there = PathBuf::from(kept["embedded"][0]["path"].as_str().unwrap());
+    let embedded = std::fs::read(&there).unwrap();
+    let line = format!("re-embed --store notes.db --collection notes --target-model {MODEL} --yes");
+    run(folder.path(), &line).succeeds();
+    assert!(!there.exists());
+
+    // As if it had died behind the commit; and what was embedded with another model, for another day.
+    std::fs::write(&there, &embedded).unwrap();
+    let end = embedded.iter().position(|byte| *byte == b'\n').unwrap();
+    let first = String::from_utf8(embedded[..end].to_vec()).unwrap().replace("static-256", "static-257");
+    let other = there.with_file_name(format!(
+        "embedded-00000000-{}",
+        &there.to_str().unwrap().rsplit('-').next().unwrap()
+    ));
+    std::fs::write(&other, [first.as_bytes(), &embedded[end..]].concat()).unwrap();
+    run(folder.path(), &format!("{line} --dry-run")).fails(4, "embedded with that model already");
+    assert!(there.exists(), "who asks for a plan changes nothing");
+    run(folder.path(), &line).fails(4, "embedded with that model already");
+    assert!(!there.exists() && other.exists());
+}
+
+#[test]
 fn another_spelling_of_the_model_goes_on_with_what_is_there() {
     static CANCEL: Cancel = Cancel::new();
     let folder = TempDir::new().unwrap();

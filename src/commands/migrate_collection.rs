@@ -37,7 +37,7 @@ pub fn run(args: MigrateCollection, output: Output, context: &Context<'_>) -> Re
         None => e,
     })?;
     let plan = MigrationPlan::new(store.as_ref(), &projection, &options, context);
-    let plan = plan.map_err(|refused| tidied(refused, &args, store.as_mut(), context))?;
+    let plan = plan.map_err(|refused| super::tidied(refused, &args.consent, store.as_mut(), context))?;
     if let Some(path) = &args.confidence {
         migration::check_output(&plan, store.as_ref(), path)?;
     }
@@ -62,7 +62,7 @@ fn all(
     context: &Context<'_>,
 ) -> Result<ExitCode> {
     let plan = PlanOfAll::new(store, projection, &options(args, None)?, context);
-    let plan = plan.map_err(|refused| tidied(refused, args, store, context))?;
+    let plan = plan.map_err(|refused| super::tidied(refused, &args.consent, store, context))?;
     if !is_agreed(&args.consent, &plan, "rewrite these collections?", output, context)? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -73,23 +73,6 @@ fn all(
     let failed = report.failed.first().map(|failed| failed.kind);
     let kind = if report.stopped { Some(Kind::Interrupted) } else { failed };
     Ok(kind.map_or(ExitCode::SUCCESS, |kind| ExitCode::from(kind.exit_code())))
-}
-
-/// Finishes what an earlier run left. A migration that was killed behind its commit and is run again has nothing to
-/// migrate, and something to tidy.
-fn tidied(
-    refused: Error,
-    args: &MigrateCollection,
-    store: &mut dyn VectorStore,
-    context: &Context<'_>,
-) -> Error {
-    if args.consent.dry_run || refused.is_locked() {
-        return refused;
-    }
-    match migration::recovery::finish(store, context) {
-        Ok(_) => refused,
-        Err(e) => refused.hint(format!("what an earlier run left could not be tidied: {e}")),
-    }
 }
 
 /// The collection that the arguments about tables leave, if it is one.

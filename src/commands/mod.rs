@@ -24,12 +24,12 @@ use clap::CommandFactory;
 use embedport::context::Context;
 use embedport::embed::{self, DeviceChoice, Embedder, HubConfig, Local, ModelSpec};
 use embedport::error::{Error, Kind, Result};
-use embedport::migration::PlanOptions;
+use embedport::migration::{PlanOptions, recovery};
 use embedport::platform::outputs;
 use embedport::space::{Space, same_model};
-use embedport::store::SCHEMES;
+use embedport::store::{SCHEMES, VectorStore};
 
-use crate::cli::{Cli, Command, RegistryFile, Rewriting, StoreCollection};
+use crate::cli::{Cli, Command, Consent, RegistryFile, Rewriting, StoreCollection};
 use crate::output::Output;
 
 /// Runs one command. The exit code is that of a command that did what it was asked.
@@ -100,6 +100,18 @@ fn plan_options(collection: String, store: &StoreCollection, rewriting: &Rewriti
         index: rewriting.index.into(),
         backup: rewriting.backup.into(),
     })
+}
+
+/// Finishes what an earlier run left, where there is nothing else to do: one that was killed behind its commit and is run again
+/// has something to tidy.
+fn tidied(refused: Error, consent: &Consent, store: &mut dyn VectorStore, context: &Context<'_>) -> Error {
+    if consent.dry_run || refused.is_locked() {
+        return refused;
+    }
+    match recovery::finish(store, context) {
+        Ok(_) => refused,
+        Err(e) => refused.hint(format!("what an earlier run left could not be tidied: {e}")),
+    }
 }
 
 /// Whether the model can embed texts here, now, without a download.

@@ -21,7 +21,9 @@ pub fn run(args: ReEmbed, output: Output, context: &Context<'_>) -> Result<ExitC
     let options = options(&args)?;
     let spec: ModelSpec = args.target_model.parse()?;
     let model = embed::open(&spec, None, &super::model_options(args.device.into()), context)?;
-    let planned = ReEmbedPlan::new(store.as_ref(), model.space(), projection.as_ref(), &options, context)?;
+    let planned = ReEmbedPlan::new(store.as_ref(), model.space(), projection.as_ref(), &options, context);
+    let planned =
+        planned.map_err(|refused| super::tidied(refused, &args.consent, store.as_mut(), context))?;
     if !is_agreed(&args.consent, &planned.plan, "rewrite this collection?", output, context)? {
         return Ok(ExitCode::SUCCESS);
     }

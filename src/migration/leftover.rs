@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::space::Space;
 use crate::store::StoreDescription;
 
-use super::embedded;
+use super::embedded::{self, Embedded};
+use super::made;
 
 /// One file of them.
 #[derive(Clone, Debug, Serialize)]
@@ -34,11 +36,8 @@ impl LeftTexts {
     }
 }
 
-/// Every such file in a store's `state_folder`, in the order of their names.
-///
-/// # Errors
-/// If the folder or a file cannot be read; a file that is damaged is listed with what is known of it.
-pub(super) fn all(state_folder: &Path, description: &StoreDescription) -> Result<Vec<LeftTexts>> {
+/// Every such file in a store's `state_folder` with the digest of its collection, in the order of their names.
+fn files(state_folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let failed = |cause| Error::io("list", state_folder, cause);
     let entries = match std::fs::read_dir(state_folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -48,12 +47,40 @@ pub(super) fn all(state_folder: &Path, description: &StoreDescription) -> Result
     for entry in entries {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(digest) = embedded::collection_of(name).filter(|_| path.is_file()) else { continue };
+        if let Some(digest) = embedded::collection_of(name).filter(|_| path.is_file()) {
+            found.push((path, digest));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Removes what a run that re-embedded the texts of `collection` with the model of `space` had no time to remove: files of which
+/// every text was noted in `folder`, that of its migration, which is committed.
+///
+/// # Errors
+/// If a file cannot be read or removed.
+pub(super) fn forget(state_folder: &Path, folder: &Path, collection: &str, space: &Space) -> Result<()> {
+    let of_it = |(_, digest): &(PathBuf, u64)| *digest == embedded::digest(collection);
+    for (path, _) in files(state_folder)?.into_iter().filter(of_it) {
+        if let Some(left) = Embedded::left(&path)?.filter(|left| left.is_of(space)) {
+            left.remove(&made::noted(folder)?.into_values().collect())?;
+        }
+    }
+    Ok(())
+}
+
+/// What is left of all collections.
+///
+/// # Errors
+/// If the folder or a file cannot be read; a file that is damaged is listed with what is known of it.
+pub(super) fn all(state_folder: &Path, description: &StoreDescription) -> Result<Vec<LeftTexts>> {
+    let mut found = Vec::new();
+    for (path, digest) in files(state_folder)? {
         let mut left = read(&path, digest).map_err(|e| Error::io("read", &path, e))?;
         left.collection = description.collections.iter().find(|c| left.is_of(&c.id)).map(|c| c.name.clone());
         found.push(left);
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 

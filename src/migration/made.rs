@@ -11,6 +11,20 @@ use crate::error::Result;
 use crate::platform::files;
 use crate::store::{Collection, VectorStore};
 
+/// Largest note that is read.
+const MOST_BYTES: u64 = 1 << 34;
+
+/// What [`Made::note`] noted in the folder of a migration; nothing if it noted nothing.
+pub(super) fn noted(folder: &Path) -> Result<HashMap<u64, Key>> {
+    let path = folder.join(EMBEDDED);
+    let bytes = if path.is_file() { files::read_at_most(&path, MOST_BYTES)? } else { Vec::new() };
+    let row = |row: &[u8; 24]| {
+        let (id, key) = row.split_first_chunk::<8>()?;
+        Some((u64::from_le_bytes(*id), Key::from_le_bytes(*key.first_chunk()?)))
+    };
+    Ok(bytes.as_chunks().0.iter().filter_map(row).collect())
+}
+
 /// What the migration that a collection holds made of its records, by the hashes of their ids.
 #[derive(Debug)]
 pub(super) struct Made {
@@ -28,14 +42,9 @@ impl Made {
         if !folder.join(SKETCHES).is_file() {
             return Ok(None);
         }
-        let bytes = |name: &str| files::read_at_most(&folder.join(name), 1 << 34);
-        let records = sketch::from_bytes(&bytes(SKETCHES)?)?.iter().map(|sketch| sketch.id).collect();
-        let embedded = if folder.join(EMBEDDED).is_file() { bytes(EMBEDDED)? } else { Vec::new() };
-        let noted = |row: &[u8; 24]| {
-            let (id, key) = row.split_first_chunk::<8>()?;
-            Some((u64::from_le_bytes(*id), Key::from_le_bytes(*key.first_chunk()?)))
-        };
-        Ok(Some(Made { records, embedded: embedded.as_chunks().0.iter().filter_map(noted).collect() }))
+        let sketches = files::read_at_most(&folder.join(SKETCHES), MOST_BYTES)?;
+        let records = sketch::from_bytes(&sketches)?.iter().map(|sketch| sketch.id).collect();
+        Ok(Some(Made { records, embedded: noted(&folder)? }))
     }
 
     /// Whether the vector of a record is what the model makes of its text, as far as an earlier run noted it.

@@ -9,6 +9,7 @@ use crate::store::VectorStore;
 
 use super::BACKUP;
 use super::journal::{self, Journal, Recovery, State};
+use super::leftover;
 
 /// What is to be done about one journal, given what the store shows.
 pub fn of(store: &dyn VectorStore, journal: &Journal) -> Result<Recovery> {
@@ -70,6 +71,10 @@ pub fn run(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<Str
                 store.sweep(&journal.migration, &journal.sweep)?;
             }
             Recovery::Nothing => {}
+        }
+        if journal.state() == State::Committed && journal.plan.re_embeds.is_some() {
+            let plan = &journal.plan;
+            leftover::forget(&state_folder, &folder, &plan.collection_id, &plan.target)?;
         }
         if journal.state() == State::Committed && !journal.plan.keeps_backup && journal.backup.is_some() {
             journal.give_up_backup(context.timestamp(), &folder)?;

@@ -3,6 +3,8 @@
 //! The file begins with a line for the format, the space, the dimension and the model's name. Then come rows of one length: hash of the text
 //! (XXH3, 128 bits), components (f32), hash of both (XXH3, 64 bits), all little-endian. What a killed run left of a row is cut off.
 
+mod head;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -11,19 +13,16 @@ use std::path::{Path, PathBuf};
 use ndarray::ArrayView1;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+use self::head::row_bytes;
+pub(super) use self::head::{Head, collection_of, digest};
 use crate::context::Context;
 use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
 use crate::platform::{bytes as as_bytes, files, identity};
-use crate::space::Space;
+use crate::space::{Space, same_model};
 
 /// Texts embedded between two moments at which all is durable.
 const AT_ONCE: usize = 1024;
-
-/// Longest first line.
-const MOST_LINE: u64 = 1 << 13;
-/// Characters of a model's name that the line keeps.
-const MOST_NAME: usize = 1000;
 
 /// What a text is known by.
 pub(super) type Key = u128;
@@ -36,68 +35,6 @@ pub(super) fn key(text: &str) -> Key {
 /// A text, if there is anything in it to embed.
 pub(super) fn worth(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.trim().is_empty())
-}
-
-/// What a collection is known by in the names of files.
-pub(super) fn digest(collection: &str) -> u64 {
-    xxh3_64(collection.as_bytes())
-}
-
-/// Of which collection a file of this name is, as [`digest`] says it.
-pub(super) fn collection_of(name: &str) -> Option<u64> {
-    let (_, collection) = name.strip_prefix("embedded-")?.strip_suffix(".bin")?.rsplit_once('-')?;
-    u64::from_str_radix(collection, 16).ok().filter(|_| collection.len() == 16)
-}
-
-/// What the first line of a file says.
-pub(super) struct Head {
-    /// The model's name.
-    pub model: String,
-    space: String,
-    dimension: usize,
-    /// Bytes of the line.
-    bytes: u64,
-}
-
-impl Head {
-    const FORMAT: &str = "embedport embedded 1 ";
-
-    fn of(space: &Space) -> (Head, String) {
-        let model: String = space.model.chars().take(MOST_NAME).collect();
-        let name = serde_json::Value::from(model.as_str());
-        let line = format!("{}{} {} {name}\n", Self::FORMAT, space.fingerprint(), space.dimension);
-        let bytes = line.len() as u64;
-        let head = Head { model, space: space.fingerprint(), dimension: space.dimension, bytes };
-        (head, line)
-    }
-
-    /// What the file says; none if it does not begin with such a line.
-    pub fn at_the_start_of(file: &File) -> std::io::Result<Option<Head>> {
-        let (mut file, mut start) = (file, Vec::new());
-        file.seek(SeekFrom::Start(0))?;
-        file.take(MOST_LINE).read_to_end(&mut start)?;
-        let line = start.iter().position(|byte| *byte == b'\n').and_then(|end| start.get(..=end));
-        Ok(line.and_then(Head::parse))
-    }
-
-    fn parse(line: &[u8]) -> Option<Head> {
-        let text = std::str::from_utf8(line).ok()?.strip_prefix(Self::FORMAT)?.strip_suffix('\n')?;
-        let mut parts = text.splitn(3, ' ');
-        let (space, dimension, model) =
-            (parts.next()?.to_owned(), parts.next()?.parse().ok()?, parts.next()?);
-        let model = serde_json::from_str(model).ok()?;
-        Some(Head { model, space, dimension, bytes: line.len() as u64 })
-    }
-
-    /// Whole rows in a file of so many bytes.
-    pub fn rows_in(&self, bytes: u64) -> u64 {
-        bytes.saturating_sub(self.bytes) / row_bytes(self.dimension)
-    }
-}
-
-/// Bytes of a row.
-fn row_bytes(dimension: usize) -> u64 {
-    4 * dimension as u64 + 24
 }
 
 /// The vectors that are there.
@@ -125,14 +62,7 @@ impl Embedded {
         let head = Head::at_the_start_of(&file).map_err(wrap)?;
         let head = head.filter(|head| (&head.space, head.dimension) == (&wanted.space, wanted.dimension));
         let is_new = head.is_none();
-        let mut found = Embedded {
-            file,
-            head: head.unwrap_or(wanted),
-            rows: HashMap::new(),
-            count: 0,
-            zeros: HashSet::new(),
-            path: path.clone(),
-        };
+        let mut found = Embedded::of(&path, file, head.unwrap_or(wanted));
         if is_new {
             found.file.set_len(0).map_err(wrap)?;
             files::write_all_at(&found.file, line.as_bytes(), 0).map_err(wrap)?;
@@ -142,6 +72,24 @@ impl Embedded {
         let whole = found.read().map_err(wrap)?;
         found.file.set_len(whole).map_err(wrap)?;
         Ok(found)
+    }
+
+    /// What an earlier run left in the file at `path`, to look at; none if it is no such file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn left(path: &Path) -> Result<Option<Embedded>> {
+        let wrap = |cause| Error::io("read", path, cause);
+        let file = File::open(path).map_err(wrap)?;
+        let Some(head) = Head::at_the_start_of(&file).map_err(wrap)? else { return Ok(None) };
+        let mut found = Embedded::of(path, file, head);
+        found.read().map_err(wrap)?;
+        Ok(Some(found))
+    }
+
+    fn of(path: &Path, file: File, head: Head) -> Embedded {
+        let (rows, zeros) = (HashMap::new(), HashSet::new());
+        Embedded { path: path.to_path_buf(), file, head, rows, count: 0, zeros }
     }
 
     /// Notes the rows that are whole; returns how many bytes are rows. A row that was damaged stays, and is known of no text.
@@ -180,6 +128,11 @@ impl Embedded {
     /// Whether the model makes nothing but zeros of a text.
     pub fn is_zero(&self, key: Key) -> bool {
         self.zeros.contains(&key)
+    }
+
+    /// Whether its model is that of a space, by name and dimension.
+    pub fn is_of(&self, space: &Space) -> bool {
+        same_model(&self.head.model, &space.model) && self.head.dimension == space.dimension
     }
 
     /// Whether the vector of a text is there.
