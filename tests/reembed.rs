@@ -356,7 +356,13 @@ fn what_a_stopped_run_embedded_is_listed_and_goes_only_with_everything() {
     assert_eq!((left["bytes"].as_u64(), kept["bytes"].as_u64()), (size(&there), size(&there)));
     assert_eq!(backups("list --collection notes").succeeds().json()["embedded"], kept["embedded"]);
 
-    assert_eq!(backups("prune --yes --keep-latest 0").succeeds().json()["embedded"], json!([]));
+    for which in ["--keep-latest 0", "--collection notes"] {
+        assert_eq!(
+            backups(&format!("prune --yes {which}")).succeeds().json()["embedded"],
+            json!([]),
+            "{which}"
+        );
+    }
     backups("prune --all").fails(8, "needs a yes");
     assert_eq!(backups("prune --all --dry-run").succeeds().json()["embedded"], kept["embedded"]);
     assert!(there.exists());
@@ -380,19 +386,36 @@ fn what_the_collection_holds_is_not_kept_twice() {
     run(folder.path(), &line).succeeds();
     assert!(!there.exists());
 
-    // As if it had died behind the commit; and what was embedded with another model, for another day.
+    // As if it had died behind the commit; and what was embedded in another space of that model, for another day.
     std::fs::write(&there, &embedded).unwrap();
+    let name = there.file_name().unwrap().to_str().unwrap();
+    let space = name.split('-').nth(1).unwrap();
     let end = embedded.iter().position(|byte| *byte == b'\n').unwrap();
-    let first = String::from_utf8(embedded[..end].to_vec()).unwrap().replace("static-256", "static-257");
-    let other = there.with_file_name(format!(
-        "embedded-00000000-{}",
-        &there.to_str().unwrap().rsplit('-').next().unwrap()
-    ));
+    let first = String::from_utf8(embedded[..end].to_vec()).unwrap().replace(space, "00000000");
+    let other = there.with_file_name(name.replace(space, "00000000"));
     std::fs::write(&other, [first.as_bytes(), &embedded[end..]].concat()).unwrap();
     run(folder.path(), &format!("{line} --dry-run")).fails(4, "embedded with that model already");
     assert!(there.exists(), "who asks for a plan changes nothing");
     run(folder.path(), &line).fails(4, "embedded with that model already");
     assert!(!there.exists() && other.exists());
+}
+
+#[test]
+fn texts_of_a_migration_that_was_followed_by_another_are_not_forgotten() {
+    static CANCEL: Cancel = Cancel::new();
+    let folder = TempDir::new().unwrap();
+    let path = file(folder.path(), 3000);
+    let mut store = store::open(path.to_str().unwrap()).unwrap();
+    let model = static_model();
+    let planned = plan(store.as_ref(), model.as_ref());
+    migration::re_embed(planned, store.as_mut(), None, model.as_ref(), &context()).unwrap();
+    // Another program puts the vectors of before in their place.
+    let other = TempDir::new().unwrap();
+    std::fs::copy(file(other.path(), 3000), &path).unwrap();
+    stop_after(1024, &CANCEL, store.as_mut());
+    migration::recovery::finish(store.as_mut(), &context()).unwrap();
+    let kept = run(folder.path(), "backups list --store notes.db --json").succeeds().json();
+    assert_eq!(kept["embedded"][0]["texts"], 1024, "{kept}");
 }
 
 #[test]

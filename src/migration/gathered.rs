@@ -190,7 +190,7 @@ impl Gathered {
         self.embedded.vector(*key, row.as_slice_mut().ok_or_else(shape)?)
     }
 
-    /// The collection holds them: the file is not wanted any more. If it cannot be removed, it stays, and is of use to the next run.
+    /// The collection holds them: the file is not wanted any more. If it cannot be removed, it stays, and is listed.
     pub fn remove(self) {
         let _ = self.embedded.remove(&self.keys.into_values().collect());
     }

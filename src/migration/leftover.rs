@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::space::Space;
+use crate::error::{Error, Kind, Result};
+use crate::platform::files as platform;
 use crate::store::StoreDescription;
 
 use super::embedded::{self, Embedded};
 use super::made;
+use super::plan::MigrationPlan;
 
 /// One file of them.
 #[derive(Clone, Debug, Serialize)]
@@ -55,19 +56,16 @@ fn files(state_folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     Ok(found)
 }
 
-/// Removes what a run that re-embedded the texts of `collection` with the model of `space` had no time to remove: files of which
-/// every text was noted in `folder`, that of its migration, which is committed.
-///
-/// # Errors
-/// If a file cannot be read or removed.
-pub(super) fn forget(state_folder: &Path, folder: &Path, collection: &str, space: &Space) -> Result<()> {
-    let of_it = |(_, digest): &(PathBuf, u64)| *digest == embedded::digest(collection);
-    for (path, _) in files(state_folder)?.into_iter().filter(of_it) {
-        if let Some(left) = Embedded::left(&path)?.filter(|left| left.is_of(space)) {
-            left.remove(&made::noted(folder)?.into_values().collect())?;
-        }
+/// Removes what a run had no time to remove: the file of which every text was noted in `folder`, that of the re-embedding of
+/// `plan`, which is what its collection holds. A file that cannot be read or removed stays, and is listed.
+pub(super) fn forget(state_folder: &Path, folder: &Path, plan: &MigrationPlan) {
+    let Some(texts) = &plan.re_embeds else { return };
+    let path = embedded::path(state_folder, &plan.collection_id, &texts.model_space);
+    if let (true, Ok(noted)) = (path.is_file(), made::noted(folder))
+        && let Ok(Some(left)) = Embedded::left(&path, &texts.model_space)
+    {
+        let _ = left.remove(&noted.into_values().collect());
     }
-    Ok(())
 }
 
 /// What is left of all collections.
@@ -77,18 +75,45 @@ pub(super) fn forget(state_folder: &Path, folder: &Path, collection: &str, space
 pub(super) fn all(state_folder: &Path, description: &StoreDescription) -> Result<Vec<LeftTexts>> {
     let mut found = Vec::new();
     for (path, digest) in files(state_folder)? {
-        let mut left = read(&path, digest).map_err(|e| Error::io("read", &path, e))?;
+        let mut left = match read(&path, digest) {
+            // A run that is at work may remove it meanwhile.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            left => left.map_err(|e| Error::io("read", &path, e))?,
+        };
         left.collection = description.collections.iter().find(|c| left.is_of(&c.id)).map(|c| c.name.clone());
         found.push(left);
     }
     Ok(found)
 }
 
+/// What a file is now.
 fn read(path: &Path, digest: u64) -> std::io::Result<LeftTexts> {
-    let file = File::open(path)?;
-    let bytes = file.metadata()?.len();
-    let head = embedded::Head::at_the_start_of(&file)?;
+    let bytes = std::fs::metadata(path)?.len();
+    // Only its owner may look into it; others see that it is there.
+    let head = match File::open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => None,
+        file => embedded::Head::at_the_start_of(&file?)?,
+    };
     let texts = head.as_ref().map_or(0, |head| head.rows_in(bytes));
     let (path, model) = (path.to_path_buf(), head.map(|head| head.model));
     Ok(LeftTexts { path, collection: None, model, texts, bytes, digest })
+}
+
+impl LeftTexts {
+    /// Removes the file, if it is still as it was when this was made.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] if it is not, and if it cannot be removed.
+    pub(super) fn remove(&self) -> Result<bool> {
+        let now = match read(&self.path, self.digest) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            now => now.map_err(|e| Error::io("read", &self.path, e))?,
+        };
+        if (now.bytes, &now.model) != (self.bytes, &self.model) {
+            let found = format!("`{}` changed since the plan was made", self.path.display());
+            return Err(Error::new(Kind::Refused, found)
+                .hint("it was not touched; run the same command again for a plan of what is there now"));
+        }
+        platform::remove_file(&self.path).map(|()| true)
+    }
 }

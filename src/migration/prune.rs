@@ -22,7 +22,7 @@ use super::recovery;
 /// Which backups are to go.
 #[derive(Clone, Debug)]
 pub enum Which {
-    /// All of them, and the texts that stopped runs embedded.
+    /// All of them; of all collections also the texts that stopped runs embedded.
     All,
     /// All but the latest `n` of each collection.
     AllButLatest(usize),
@@ -138,7 +138,7 @@ impl PrunePlan {
         plan.prunes.reverse();
         plan.keeps.reverse();
         // They were paid for, and are nobody's backup: only who means everything means them.
-        if matches!(options.which, Which::All) {
+        if matches!(options.which, Which::All) && options.collection.is_none() {
             plan.bytes += kept.embedded.iter().map(|left| left.bytes).sum::<u64>();
             plan.embedded = kept.embedded;
         }
@@ -205,11 +205,12 @@ pub fn prune(plan: PrunePlan, store: &mut dyn VectorStore, context: &Context<'_>
         report.bytes += doomed.bytes;
         report.pruned.push(doomed);
     }
-    for left in plan.embedded.into_iter().filter(|left| left.path.exists()) {
+    for left in plan.embedded {
         context.check()?;
-        files::remove_file(&left.path)?;
-        report.bytes += left.bytes;
-        report.embedded.push(left);
+        if left.remove()? {
+            report.bytes += left.bytes;
+            report.embedded.push(left);
+        }
     }
     Ok(report)
 }

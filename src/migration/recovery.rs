@@ -22,7 +22,8 @@ pub fn is_running(store: &dyn VectorStore) -> bool {
     lock::is_held(&store.state_folder().join("lock"))
 }
 
-/// As [`run`], for a caller that does not hold the lock. Does nothing where embedport never was.
+/// As [`run`], for a caller that does not hold the lock and embeds nothing; what a re-embedding had no time to remove behind
+/// its commit goes as well. Does nothing where embedport never was.
 ///
 /// # Errors
 /// [`Kind::Locked`](crate::error::Kind::Locked) if another embedport is at work.
@@ -32,7 +33,14 @@ pub fn finish(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<
         return Ok(Vec::new());
     }
     let _lock = lock::acquire(&state_folder.join("lock"), "recovery")?;
-    run(store, context)
+    let swept = run(store, context)?;
+    for (folder, journal) in Journal::load_all(&state_folder)? {
+        // Texts of a migration that was followed by another are embedded for a purpose.
+        if store.is_current(&journal.plan.collection_id, &journal.migration)? {
+            leftover::forget(&state_folder, &folder, &journal.plan);
+        }
+    }
+    Ok(swept)
 }
 
 /// Brings every journal of the store into step: removes what never became visible, notes commits
@@ -71,10 +79,6 @@ pub fn run(store: &mut dyn VectorStore, context: &Context<'_>) -> Result<Vec<Str
                 store.sweep(&journal.migration, &journal.sweep)?;
             }
             Recovery::Nothing => {}
-        }
-        if journal.state() == State::Committed && journal.plan.re_embeds.is_some() {
-            let plan = &journal.plan;
-            leftover::forget(&state_folder, &folder, &plan.collection_id, &plan.target)?;
         }
         if journal.state() == State::Committed && !journal.plan.keeps_backup && journal.backup.is_some() {
             journal.give_up_backup(context.timestamp(), &folder)?;

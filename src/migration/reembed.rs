@@ -60,6 +60,9 @@ pub struct PlannedTexts {
     pub percent: Option<f64>,
     /// What becomes of the others.
     pub rest: Rest,
+    /// Fingerprint of the model's space, which may say more than that of a projection.
+    #[serde(default)]
+    pub model_space: String,
 }
 
 /// The plan of a re-embedding, and the map for the rest.
@@ -113,7 +116,8 @@ impl ReEmbedPlan {
             None => collection.texts,
         };
         let records = wanted(collection, options.percent, rest, left)?;
-        let texts = PlannedTexts { records, percent: options.percent, rest };
+        let texts =
+            PlannedTexts { records, percent: options.percent, rest, model_space: space.fingerprint() };
         let blank = match (rest, collection.dimension) {
             (Rest::Projected, _) | (_, None) => None,
             (_, Some(dimension)) => {

@@ -84,6 +84,11 @@ impl Kind for Blend {
     }
 
     fn apply_into(&self, x: ArrayView2<'_, f32>, mut out: ArrayViewMut2<'_, f32>) -> Result<()> {
+        let (source, target) = self.dimensions();
+        if x.ncols() != source || out.dim() != (x.nrows(), target) {
+            let found = format!("{:?} and {:?} do not fit a map of {source} to {target}", x.dim(), out.dim());
+            return Err(Error::new(error::Kind::Mismatch, found));
+        }
         let (x, out) = (x.axis_chunks_iter(Axis(0), ROWS), out.axis_chunks_iter_mut(Axis(0), ROWS));
         x.into_iter().zip(out).try_for_each(|(x, out)| self.add(x, out))
     }
@@ -119,6 +124,8 @@ mod tests {
         let mut out = Array2::from_elem((ROWS + 3, 1), 7.0);
         blend.apply_into(x.view(), out.view_mut()).unwrap();
         assert!(out.iter().all(|y| *y == 5.5));
+        let mut short = Array2::zeros((ROWS, 1));
+        assert!(blend.apply_into(x.view(), short.view_mut()).unwrap_err().is_mismatch());
     }
 
     #[test]

@@ -35,9 +35,9 @@ pub(super) fn knows(loader: &Loader, name: &str) -> bool {
     if loader.tensors.contains(&name) {
         return true;
     }
-    let Some((_, name)) = name.split_once('.').filter(|(number, _)| number.parse::<u8>().is_ok()) else {
-        return false;
-    };
+    // Each part has one name.
+    let is_number = |text: &str| text.parse::<u8>().is_ok_and(|number| number.to_string() == text);
+    let Some((_, name)) = name.split_once('.').filter(|(number, _)| is_number(number)) else { return false };
     KINDS.iter().any(|part| part.depth < loader.depth && knows(part, name))
 }
 
@@ -63,7 +63,8 @@ pub(super) fn parts(mut tensors: Tensors, count: usize, depth: usize) -> Result<
 /// One of the tensors of a part, without its number.
 fn take_of(tensors: &mut Tensors, number: usize) -> Option<(String, ArrayD<f32>)> {
     let prefix = format!("{number}.");
-    let name = tensors.keys().find(|name| name.starts_with(&prefix))?.clone();
+    let name = tensors.range(prefix.clone()..).next().map(|(name, _)| name)?;
+    let name = name.starts_with(&prefix).then(|| name.clone())?;
     let tensor = tensors.remove(&name)?;
     Some((name.strip_prefix(&prefix)?.to_owned(), tensor))
 }
@@ -124,6 +125,8 @@ mod tests {
             ("chain", "0.0.0.weight"),
             ("chain", "0.other"),
             ("chain", "x.weight"),
+            ("chain", "+1.weight"),
+            ("chain", "01.weight"),
         ] {
             assert!(!knows(kind, name), "{kind} {name}");
         }

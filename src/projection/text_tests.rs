@@ -62,8 +62,10 @@ fn a_record_without_known_words_goes_by_its_vector_alone() {
 
 #[test]
 fn it_survives_its_file_and_refuses_one_that_contradicts_itself() {
-    for method in ["ridge", "kernel", "nearest", "mixture", "mlp", "ranking"] {
+    for method in ["ridge", "kernel", "nearest", "mixture", "mlp", "ranking", "blend"] {
         let projection = projection(true, method);
+        let kind = projection.header.kind_with_texts.as_deref();
+        assert_eq!((kind == Some("blend")), method == "blend", "{kind:?}");
         let bytes = projection.to_bytes().unwrap();
         let loaded = Projection::from_bytes(&bytes).unwrap();
         let (before, after) = (projection.assisted.as_ref().unwrap(), loaded.assisted.as_ref().unwrap());

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -9,12 +10,19 @@ use crate::space::Space;
 
 /// Longest first line.
 const MOST_LINE: u64 = 1 << 13;
+/// Largest dimension of a space.
+const MOST_COMPONENTS: usize = 1 << 16;
 /// Characters of a model's name that the line keeps.
 const MOST_NAME: usize = 1000;
 
 /// What a collection is known by in the names of files.
 pub fn digest(collection: &str) -> u64 {
     xxh3_64(collection.as_bytes())
+}
+
+/// Where texts of `collection` lie that the model of the space with this fingerprint embedded.
+pub fn path(folder: &Path, collection: &str, space: &str) -> PathBuf {
+    folder.join(format!("embedded-{space}-{:016x}.bin", digest(collection)))
 }
 
 /// Of which collection a file of this name is, as [`digest`] says it.
@@ -63,7 +71,8 @@ impl Head {
         let (space, dimension, model) =
             (parts.next()?.to_owned(), parts.next()?.parse().ok()?, parts.next()?);
         let model = serde_json::from_str(model).ok()?;
-        Some(Head { model, space, dimension, bytes: line.len() as u64 })
+        let head = Head { model, space, dimension, bytes: line.len() as u64 };
+        (1..=MOST_COMPONENTS).contains(&dimension).then_some(head)
     }
 
     /// Whole rows in a file of so many bytes.

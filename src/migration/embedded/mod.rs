@@ -14,12 +14,12 @@ use ndarray::ArrayView1;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use self::head::row_bytes;
-pub(super) use self::head::{Head, collection_of, digest};
+pub(super) use self::head::{Head, collection_of, digest, path};
 use crate::context::Context;
 use crate::embed::{Embedder, Role};
 use crate::error::{Error, Kind, Result};
 use crate::platform::{bytes as as_bytes, files, identity};
-use crate::space::{Space, same_model};
+use crate::space::Space;
 
 /// Texts embedded between two moments at which all is durable.
 const AT_ONCE: usize = 1024;
@@ -55,7 +55,7 @@ impl Embedded {
     /// # Errors
     /// [`Kind::CannotWrite`] if there is no room or permission.
     pub fn open(folder: &Path, collection: &str, space: &Space) -> Result<Embedded> {
-        let path = folder.join(format!("embedded-{}-{:016x}.bin", space.fingerprint(), digest(collection)));
+        let path = path(folder, collection, &space.fingerprint());
         let wrap = |cause| Error::io("write", &path, cause);
         let file = identity::open_private(&path).map_err(wrap)?;
         let (wanted, line) = Head::of(space);
@@ -74,14 +74,15 @@ impl Embedded {
         Ok(found)
     }
 
-    /// What an earlier run left in the file at `path`, to look at; none if it is no such file.
+    /// What an earlier run left in the file at `path`, to look at; none if it is no such file of this space.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn left(path: &Path) -> Result<Option<Embedded>> {
+    pub fn left(path: &Path, space: &str) -> Result<Option<Embedded>> {
         let wrap = |cause| Error::io("read", path, cause);
         let file = File::open(path).map_err(wrap)?;
-        let Some(head) = Head::at_the_start_of(&file).map_err(wrap)? else { return Ok(None) };
+        let head = Head::at_the_start_of(&file).map_err(wrap)?;
+        let Some(head) = head.filter(|head| head.space == space) else { return Ok(None) };
         let mut found = Embedded::of(path, file, head);
         found.read().map_err(wrap)?;
         Ok(Some(found))
@@ -128,11 +129,6 @@ impl Embedded {
     /// Whether the model makes nothing but zeros of a text.
     pub fn is_zero(&self, key: Key) -> bool {
         self.zeros.contains(&key)
-    }
-
-    /// Whether its model is that of a space, by name and dimension.
-    pub fn is_of(&self, space: &Space) -> bool {
-        same_model(&self.head.model, &space.model) && self.head.dimension == space.dimension
     }
 
     /// Whether the vector of a text is there.
@@ -195,7 +191,8 @@ impl Embedded {
 
     /// These texts are not wanted any more. What else an earlier run left is kept for the next.
     pub fn remove(self, used: &HashSet<Key>) -> Result<()> {
-        if self.rows.keys().any(|key| !used.contains(key)) {
+        // Texts of which the model makes nothing are noted nowhere.
+        if self.rows.keys().any(|key| !used.contains(key) && !self.zeros.contains(key)) {
             return Ok(());
         }
         drop(self.file);
