@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::execute::{MigrationReport, execute};
-use super::plan::{MigrationPlan, PlanOptions};
+use super::plan::{MigrationPlan, PlanOptions, expect_room};
 use crate::context::Context;
 use crate::embed::Embedder;
 use crate::error::{Error, Kind, Result};
@@ -105,16 +105,8 @@ impl PlanOfAll {
         };
         let bytes_free = first.bytes_free;
         let bytes_needed = plans.iter().map(|plan| plan.bytes_needed).fold(0, u64::saturating_add);
-        if bytes_free < bytes_needed {
-            return Err(Error::new(
-                Kind::CannotWrite,
-                format!(
-                    "all {} collections need {bytes_needed} bytes beside the store, {bytes_free} bytes are free",
-                    plans.len()
-                ),
-            )
-            .hint("free some room, or migrate collection by collection and prune backups between"));
-        }
+        expect_room(&format!("all {} collections need", plans.len()), bytes_needed, bytes_free)
+            .map_err(|e| e.hint("or migrate collection by collection and prune backups between"))?;
         Ok(PlanOfAll { plans, skipped, bytes_needed, bytes_free })
     }
 

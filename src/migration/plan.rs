@@ -171,15 +171,7 @@ impl MigrationPlan {
         warnings.extend(holders::blind_spot(&description.path));
         let bytes_needed = store.rewrite_bytes(collection, map.target().dimension);
         let bytes_free = files::free_bytes(&description.path)?;
-        if bytes_free < bytes_needed {
-            return Err(Error::new(
-                Kind::CannotWrite,
-                format!(
-                    "the rewrite needs {bytes_needed} bytes beside the store, {bytes_free} bytes are free"
-                ),
-            )
-            .hint("free some room on the file system of the store, then run the same command again"));
-        }
+        expect_room("the rewrite needs", bytes_needed, bytes_free)?;
         let mut sweeps = Vec::new();
         for (_, journal) in Journal::load_all(&store.state_folder())? {
             if recovery::of(store, &journal)? == Recovery::Sweep {
@@ -241,6 +233,16 @@ impl MigrationPlan {
             warnings,
         })
     }
+}
+
+/// Refuses what `who`, such as "the rewrite needs", has no room for.
+pub(super) fn expect_room(who: &str, needed: u64, free: u64) -> Result<()> {
+    if needed <= free {
+        return Ok(());
+    }
+    let found = format!("{who} {needed} bytes beside the store, {free} bytes are free");
+    Err(Error::new(Kind::CannotWrite, found)
+        .hint("free some room on the file system of the store, then run the same command again"))
 }
 
 fn refuse_unfit(collection: &Collection, store: &dyn VectorStore) -> Result<()> {

@@ -16,7 +16,7 @@ use super::execute::{changed_since, execute_locked, still_as_planned};
 use super::gathered::{Gathered, Origin};
 use super::made::Made;
 use super::pass::Instead;
-use super::plan::{MigrationPlan, PlanOptions};
+use super::plan::{MigrationPlan, PlanOptions, expect_room};
 use super::recovery;
 use super::sketch::hash_id;
 use crate::context::Context;
@@ -140,13 +140,7 @@ impl ReEmbedPlan {
         let mut plan = MigrationPlan::new(store, map, &options.plan, context)?;
         // The vectors lie in a file of their own until the collection holds them.
         plan.bytes_needed += records.saturating_mul(24 + 4 * space.dimension as u64);
-        if plan.bytes_free < plan.bytes_needed {
-            let (needed, free) = (plan.bytes_needed, plan.bytes_free);
-            let found =
-                format!("texts and vectors need {needed} bytes beside the store, {free} bytes are free");
-            return Err(Error::new(Kind::CannotWrite, found)
-                .hint("free some room on the file system of the store, then run the same command again"));
-        }
+        expect_room("texts and vectors need", plan.bytes_needed, plan.bytes_free)?;
         if rest == Rest::Kept && collection.texts < collection.count {
             plan.warnings.push(format!(
                 "{} of {} records have no text: they keep the vectors that they have",
