@@ -3,6 +3,7 @@
 
   .venv/sqlite/bin/python benches/sqlite.py EMBEDPORT FOLDER [--rounds 3] [--plain 1000000] [--vec0 100000]
 
+python: one transaction, without a backup, and nothing is read back; careful python: with both, as embedport does it.
 plain: a table of float32 blobs, 384 to 384 components; vec0: a table of sqlite-vec, 384 to 768. FOLDER has to have room for
 about ten times the larger file (2 GB for a million rows). Prints medians of the seconds, and every round, as JSON.
 
@@ -53,7 +54,7 @@ def copy(source, target):
 
 
 def clear(path):
-    for left in (path, path + "-wal", path + "-shm", path + "-journal"):
+    for left in (path, path + "-wal", path + "-shm", path + "-journal", path + ".backup"):
         if os.path.exists(left):
             os.remove(left)
     shutil.rmtree(path + ".embedport", ignore_errors=True)
@@ -77,17 +78,19 @@ def one(a, kind, rows, source, target):
             os.path.join(a.folder, "registry.json"), "--source-model", "test/a", "--accept-unrecognised-vectors", "--yes")
         have_memory(2 * os.path.getsize(made))
         seconds["rollback"] = run(a.embedport, "rollback", "--store", work, "--collection", table)
-        clear(work)
-        copy(made, work)
-        have_memory(3 * os.path.getsize(made))
-        seconds["python"] = run(sys.executable, BASELINE, kind, work, maps)
+        for who, more in (("python", []), ("careful python", ["--careful"])):
+            clear(work)
+            copy(made, work)
+            have_memory(3 * os.path.getsize(made))
+            seconds[who] = run(sys.executable, BASELINE, kind, work, maps, *more)
         clear(work)
         rounds.append(seconds)
         print(kind, {k: round(v, 2) for k, v in seconds.items()}, file=sys.stderr)
     medians = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
     return {"rows": rows, "bytes": os.path.getsize(made), "medians": medians, "rounds": rounds,
             "migrate / cp": medians["migrate-collection"] / medians["cp and sync"],
-            "python / migrate": medians["python"] / medians["migrate-collection"]}
+            "python / migrate": medians["python"] / medians["migrate-collection"],
+            "careful python / migrate": medians["careful python"] / medians["migrate-collection"]}
 
 
 def main():

@@ -13,7 +13,8 @@ pub fn not_durable(steps: &[Step], until: usize, exempt: impl Fn(&str) -> bool) 
     };
     for step in steps.iter().filter(|s| s.number < until) {
         let path = step.path.as_str();
-        if exempt(path) {
+        // A file without a name is gone with its process, whatever of it reached the disk.
+        if exempt(path) || path.ends_with(" (deleted)") {
             continue;
         }
         match step.call.as_str() {

@@ -3,13 +3,15 @@
 
   baseline_sqlite.py make-plain DB [--n 1000000] [--dim 384]     a plain table of float32 blobs
   baseline_sqlite.py make-vec0 DB [--n 100000] [--dim 384]       a vec0 table of sqlite-vec
-  baseline_sqlite.py plain DB MAP.npz                            moves the vectors of the one or the other in place
-  baseline_sqlite.py vec0 DB MAP.npz
+  baseline_sqlite.py plain DB MAP.npz [--careful]                moves the vectors of the one or the other in place
+  baseline_sqlite.py vec0 DB MAP.npz [--careful]
   baseline_sqlite.py make-map MAP.npz --dim 384 --to 768         a map to try: W (dim x to) and b, float32
 
-The rows are mapped by x @ W + b and normalised, all in one transaction. Prints seconds by stage as one line of JSON.
+The rows are mapped by x @ W + b and normalised, all in one transaction. --careful: the file is copied first, to the disk, and in
+the end everything is read back: each vector is what was to be written, finite and of length 1, and all other columns are as they
+were. Prints seconds by stage as one line of JSON.
 """
-import argparse, json, os, time
+import argparse, json, os, shutil, time
 import numpy as np
 import sqlite_common as common
 
@@ -48,31 +50,69 @@ def mapped(blobs, w, b):
     return y.astype("<f4", copy=False)
 
 
-def move_plain(path, w, b):
+class Careful:
+    """A copy before, and a look at everything afterwards. Python's hash of bytes stands for them."""
+
+    def __init__(self, path, wanted, clock):
+        self.wanted, self.clock, self.new, self.rest = wanted, clock, [], 0
+        if wanted:
+            shutil.copyfile(path, path + ".backup")
+            with open(path + ".backup", "rb") as copy:
+                os.fsync(copy.fileno())
+            clock.stage("copy")
+
+    def see(self, rows, y):
+        """Rows of id, text and old vector, and their new vectors."""
+        if self.wanted:
+            self.new.extend(hash(v.tobytes()) for v in y)
+            self.rest = hash((self.rest, *((r[0], r[1]) for r in rows)))
+
+    def look(self, c, select, dim):
+        """Reads everything back, in the same order and in as many rows at a time."""
+        if not self.wanted:
+            return
+        at, rest, found = 0, 0, c.execute(select)
+        while rows := found.fetchmany(BATCH):
+            v = np.frombuffer(b"".join(r[2] for r in rows), "<f4").reshape(len(rows), dim)
+            assert np.isfinite(v).all() and np.abs(np.linalg.norm(v, axis=1) - 1).max() < 1e-3
+            assert [hash(r[2]) for r in rows] == self.new[at:at + len(rows)]
+            rest = hash((rest, *((r[0], r[1]) for r in rows)))
+            at += len(rows)
+        assert at == len(self.new) and rest == self.rest
+        self.clock.stage("read back")
+
+
+def move_plain(path, w, b, careful):
     clock = Clock()
+    careful = Careful(path, careful, clock)
     c = common.connect(path, extension=False)
     c.isolation_level = None
     c.execute("pragma cache_size = -400000")
     c.execute("begin immediate")
     last, count = 0, 0
+    # Texts are read only where they are looked at.
+    select = "select id, %s embedding from notes where id > ? order by id limit ?" % ("body," if careful.wanted else "")
     while True:
-        rows = c.execute("select id, embedding from notes where id > ? order by id limit ?", (last, BATCH)).fetchall()
+        rows = c.execute(select, (last, BATCH)).fetchall()
         clock.stage("read")
         if not rows:
             break
-        y = mapped([r[1] for r in rows], w, b)
+        y = mapped([r[-1] for r in rows], w, b)
+        careful.see(rows, y)
         clock.stage("map")
         c.executemany("update notes set embedding = ? where id = ?", ((y[i].tobytes(), r[0]) for i, r in enumerate(rows)))
         clock.stage("write")
         last, count = rows[-1][0], count + len(rows)
     c.execute("commit")
-    c.close()
     clock.stage("commit")
+    careful.look(c, "select id, body, embedding from notes order by id", w.shape[1])
+    c.close()
     return count, clock
 
 
-def move_vec0(path, w, b):
+def move_vec0(path, w, b, careful):
     clock = Clock()
+    careful = Careful(path, careful, clock)
     c = common.connect(path)
     c.isolation_level = None
     c.execute("pragma cache_size = -400000")
@@ -81,6 +121,8 @@ def move_vec0(path, w, b):
     clock.stage("read")
     parts = [mapped([r[2] for r in rows[lo:lo + BATCH]], w, b) for lo in range(0, len(rows), BATCH)]
     y = np.concatenate(parts)
+    for lo in range(0, len(rows), BATCH):
+        careful.see(rows[lo:lo + BATCH], y[lo:lo + BATCH])
     clock.stage("map")
     c.execute("drop table items")
     c.execute("create virtual table items using vec0(id integer primary key, +body text, embedding float[%d])" % w.shape[1])
@@ -88,8 +130,9 @@ def move_vec0(path, w, b):
     c.executemany("insert into items (id, body, embedding) values (?, ?, ?)", ((r[0], r[1], y[i].tobytes()) for i, r in enumerate(rows)))
     clock.stage("write")
     c.execute("commit")
-    c.close()
     clock.stage("commit")
+    careful.look(c, "select id, body, embedding from items", w.shape[1])
+    c.close()
     return len(rows), clock
 
 
@@ -101,6 +144,7 @@ def main():
     p.add_argument("--n", type=int)
     p.add_argument("--dim", type=int, default=384)
     p.add_argument("--to", type=int)
+    p.add_argument("--careful", action="store_true")
     a = p.parse_args()
     if a.act == "make-plain":
         make(a.path, a.n or 1_000_000, a.dim, "insert into notes (id, body, embedding) values (?, ?, ?)",
@@ -114,7 +158,7 @@ def main():
     else:
         m = np.load(a.map)
         start = time.perf_counter()
-        count, clock = (move_plain if a.act == "plain" else move_vec0)(a.path, m["W"], m["b"])
+        count, clock = (move_plain if a.act == "plain" else move_vec0)(a.path, m["W"], m["b"], a.careful)
         print(json.dumps({"rows": count, "total": round(time.perf_counter() - start, 3), "stages": {k: round(s, 3) for k, s in clock.seconds.items()}}))
 
 
