@@ -39,7 +39,7 @@ impl Syncing {
 }
 
 /// Writes to a file and has the disk begin with what is there, so that a long file is not all waited for at its end.
-pub(super) struct Early<'f> {
+pub struct Early<'f> {
     file: &'f File,
     /// Bytes since the disk was last told to begin.
     since: usize,
@@ -47,8 +47,26 @@ pub(super) struct Early<'f> {
 }
 
 impl<'f> Early<'f> {
+    /// Nothing was written yet.
     pub fn new(file: &'f File) -> Early<'f> {
         Early { file, since: 0, begun: None }
+    }
+
+    /// So many bytes were written to the file.
+    ///
+    /// # Errors
+    /// What the disk said of those before.
+    pub fn wrote(&mut self, bytes: usize) -> io::Result<()> {
+        /// Less than this is written while it is waited for.
+        const MUCH: usize = 8 << 20;
+        self.since += bytes;
+        if self.since >= MUCH && self.begun.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.wait()?;
+            self.since = 0;
+            let file = self.file.try_clone()?;
+            self.begun = Some(Builder::new().spawn(move || file.sync_data())?);
+        }
+        Ok(())
     }
 
     /// Makes the file durable.
@@ -58,7 +76,10 @@ impl<'f> Early<'f> {
     }
 
     /// The system tells of a failure once, so whoever began has to be heard.
-    fn wait(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the disk said of what it had begun with.
+    pub fn wait(&mut self) -> io::Result<()> {
         let begun = self.begun.take().map(JoinHandle::join);
         begun.map_or(Ok(()), |synced| synced.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
@@ -66,18 +87,9 @@ impl<'f> Early<'f> {
 
 impl Write for Early<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        /// Less than this is written while it is waited for.
-        const MUCH: usize = 8 << 20;
         let mut file = self.file;
         let written = file.write(bytes)?;
-        self.since += written;
-        if self.since >= MUCH && self.begun.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.wait()?;
-            self.since = 0;
-            let file = self.file.try_clone()?;
-            self.begun = Some(Builder::new().spawn(move || file.sync_data())?);
-        }
-        Ok(written)
+        self.wrote(written).map(|()| written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

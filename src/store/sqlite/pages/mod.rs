@@ -30,6 +30,7 @@ use super::table::{PIECE, dimension};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
+use crate::platform::syncing::Early;
 use crate::store::Batch;
 use crate::store::rewriting::expect_shape;
 use crate::store::sql::Doing;
@@ -101,7 +102,12 @@ pub(super) fn run(
     let walk = Walk::new(source, &entry.table, layout, wanted);
     let written = pipeline::ahead(
         |give| read(connection, entry, walk, give),
-        |from| pipeline::run(&mut Rewriting { entry, sink, context, from, layout, target }, &work),
+        |from| {
+            let early = Early::new(target);
+            let mut ends = Rewriting { entry, sink, context, from, layout, target, early };
+            pipeline::run(&mut ends, &work)?;
+            ends.early.wait().map_err(cannot_write)
+        },
     )?;
     for range in written.others(layout) {
         blocks::copy(source, target, layout.offset(range.start)..layout.offset(range.end), context)?;
@@ -207,6 +213,8 @@ struct Rewriting<'a, 's, 'o> {
     from: Receiver<Piece>,
     layout: Layout,
     target: &'a File,
+    /// The disk has time while others compute.
+    early: Early<'a>,
 }
 
 impl Ends for Rewriting<'_, '_, '_> {
@@ -221,6 +229,7 @@ impl Ends for Rewriting<'_, '_, '_> {
     fn take(&mut self, done: Done) -> Result<()> {
         // In the order of the table: that of the file, or near to it.
         done.pages.save(self.layout, self.target).map_err(cannot_write)?;
+        self.early.wrote(done.pages.bytes.len()).map_err(cannot_write)?;
         let keys = done.keys.chunks_exact(self.entry.key.len());
         let hashes = done.contents.iter().zip(&done.hashes);
         for (((id, text), (contents, hash)), key) in done.ids.iter().zip(&done.texts).zip(hashes).zip(keys) {
