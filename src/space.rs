@@ -78,6 +78,8 @@ impl Agreement {
 }
 
 impl Space {
+    /// Largest dimension that is read.
+    pub const MOST_COMPONENTS: usize = 1 << 16;
     /// In the place of a model's name where nobody knows it.
     pub const UNKNOWN: &'static str = "unknown";
 

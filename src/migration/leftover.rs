@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
-use crate::platform::files as platform;
+use crate::platform::files;
 use crate::store::StoreDescription;
 
 use super::embedded::{self, Embedded};
@@ -35,10 +35,27 @@ impl LeftTexts {
     pub(super) fn is_of(&self, collection: &str) -> bool {
         self.digest == embedded::digest(collection)
     }
+
+    /// Removes the file, if it is still as it was when this was made.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] if it is not, and if it cannot be removed.
+    pub(super) fn remove(&self) -> Result<bool> {
+        let now = match read(&self.path, self.digest) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            now => now.map_err(|e| Error::io("read", &self.path, e))?,
+        };
+        if (now.bytes, &now.model) != (self.bytes, &self.model) {
+            let found = format!("`{}` changed since the plan was made", self.path.display());
+            return Err(Error::new(Kind::Refused, found)
+                .hint("it was not touched; run the same command again for a plan of what is there now"));
+        }
+        files::remove_file(&self.path).map(|()| true)
+    }
 }
 
 /// Every such file in a store's `state_folder` with the digest of its collection, in the order of their names.
-fn files(state_folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
+fn listed(state_folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let failed = |cause| Error::io("list", state_folder, cause);
     let entries = match std::fs::read_dir(state_folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -74,7 +91,7 @@ pub(super) fn forget(state_folder: &Path, folder: &Path, plan: &MigrationPlan) {
 /// If the folder or a file cannot be read; a file that is damaged is listed with what is known of it.
 pub(super) fn all(state_folder: &Path, description: &StoreDescription) -> Result<Vec<LeftTexts>> {
     let mut found = Vec::new();
-    for (path, digest) in files(state_folder)? {
+    for (path, digest) in listed(state_folder)? {
         let mut left = match read(&path, digest) {
             // A run that is at work may remove it meanwhile.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
@@ -97,23 +114,4 @@ fn read(path: &Path, digest: u64) -> std::io::Result<LeftTexts> {
     let texts = head.as_ref().map_or(0, |head| head.rows_in(bytes));
     let (path, model) = (path.to_path_buf(), head.map(|head| head.model));
     Ok(LeftTexts { path, collection: None, model, texts, bytes, digest })
-}
-
-impl LeftTexts {
-    /// Removes the file, if it is still as it was when this was made.
-    ///
-    /// # Errors
-    /// [`Kind::Refused`] if it is not, and if it cannot be removed.
-    pub(super) fn remove(&self) -> Result<bool> {
-        let now = match read(&self.path, self.digest) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            now => now.map_err(|e| Error::io("read", &self.path, e))?,
-        };
-        if (now.bytes, &now.model) != (self.bytes, &self.model) {
-            let found = format!("`{}` changed since the plan was made", self.path.display());
-            return Err(Error::new(Kind::Refused, found)
-                .hint("it was not touched; run the same command again for a plan of what is there now"));
-        }
-        platform::remove_file(&self.path).map(|()| true)
-    }
 }

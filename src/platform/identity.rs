@@ -62,20 +62,19 @@ pub fn can_be_repeated(path: &Path) -> bool {
 /// # Errors
 /// Also if there is one at `path`.
 pub fn private(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    for_its_owner(OpenOptions::new().write(true).create_new(true)).open(path)
 }
 
 /// Opens the file at `path` to read and write; a new one can be read by its owner only.
 pub fn open_private(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
+    for_its_owner(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(path)
+}
+
+/// A file that is new can be read by its owner only.
+fn for_its_owner(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
 /// Gives `other` the owner and the permissions of `file`; whether it worked.

@@ -34,11 +34,7 @@ impl Blend {
     /// [`Mismatch`](error::Kind::Mismatch) if they do not map between the same numbers of components,
     /// [`Refused`](error::Kind::Refused) if there is none, or more than [`Blend::MOST_PARTS`], or one is made of parts itself.
     pub(super) fn new(parts: Vec<(Box<dyn Kind>, f32)>) -> Result<Self> {
-        let count = parts.len();
-        if !(1..=Self::MOST_PARTS).contains(&count) {
-            let found = format!("a blend of {count} maps, 1 to {} are taken", Self::MOST_PARTS);
-            return Err(Error::new(error::Kind::Refused, found));
-        }
+        nested::expect_count("a blend", parts.len(), 1..=Self::MOST_PARTS)?;
         let (parts, shares): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let dimensions: Vec<(usize, usize)> = parts.iter().map(|part| part.dimensions()).collect();
         if dimensions.iter().any(|of| Some(of) != dimensions.first()) {

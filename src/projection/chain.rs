@@ -34,10 +34,7 @@ impl Chain {
     /// they are fewer than 2 or more than [`Chain::MOST_STAGES`] or one is a chain itself.
     pub(super) fn new(stages: Vec<(Box<dyn Kind>, bool)>) -> Result<Self> {
         let count = stages.len();
-        if !(2..=Self::MOST_STAGES).contains(&count) {
-            let found = format!("a chain of {count} maps, 2 to {} are taken", Self::MOST_STAGES);
-            return Err(Error::new(error::Kind::Refused, found));
-        }
+        nested::expect_count("a chain", count, 2..=Self::MOST_STAGES)?;
         let (stages, lengths): (Vec<_>, Vec<_>) = stages.into_iter().unzip();
         for (one, next) in stages.iter().zip(stages.iter().skip(1)) {
             if one.dimensions().1 != next.dimensions().0 {

@@ -12,13 +12,12 @@ use super::header::{FORMAT, Header};
 use super::{HeldOut, Projection, file_texts, file_trust, nested};
 use crate::error::{self, Error, Result};
 use crate::platform::{bytes, files};
+use crate::space::Space;
 
 /// Largest file that is read.
 pub const MOST_BYTES: u64 = 1 << 30;
 /// Largest safetensors header that is read.
 const MOST_HEADER_BYTES: u64 = 1 << 23;
-/// Largest dimension of a space.
-const MOST_COMPONENTS: usize = 1 << 16;
 /// Key of the header in the metadata.
 const KEY: &str = "embedport.projection";
 /// Key of the ids of the held-out pairs, a JSON list, in the metadata.
@@ -186,7 +185,7 @@ fn read_header(json: &str) -> Result<Header> {
     }
     let header: Header = serde_json::from_str(json).map_err(broken)?;
     for space in [&header.source, &header.target] {
-        if space.dimension == 0 || space.dimension > MOST_COMPONENTS {
+        if space.dimension == 0 || space.dimension > Space::MOST_COMPONENTS {
             return Err(damaged(format!("a space of {} components", space.dimension)));
         }
     }

@@ -179,29 +179,18 @@ impl Header {
         context: &Context<'_>,
     ) -> Self {
         Header {
-            format: PLAIN_FORMAT,
-            name: subject.name,
-            role: Role::Records,
-            source: subject.source,
-            target: subject.target,
-            kind: fitted.kind.name().into(),
-            kind_with_texts: None,
-            method: method.into(),
             lambda: fitted.lambda,
             training_pairs: training.len(),
             held_out_pairs: held_out.len(),
-            seed: context.seed,
             training_ids_sha256: training.ids_sha256(),
             texts: subject.texts,
-            created: context.timestamp(),
             notes: fitted.notes.clone(),
-            report: HeldOutReport::empty(),
-            bridge: None,
-            scores: None,
-            report_with_texts: None,
-            expected: None,
-            expected_with_texts: None,
-            ways: None,
+            ..Header::unfitted(
+                &subject.name,
+                (subject.source, subject.target),
+                (fitted.kind.name(), method),
+                context,
+            )
         }
     }
 }

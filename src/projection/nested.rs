@@ -4,6 +4,7 @@
 //! [`Loader::depth`].
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use ndarray::{ArrayD, ArrayViewD};
 
@@ -18,6 +19,15 @@ pub(super) fn loader(name: &str) -> Option<&'static Loader> {
 /// How deep maps lie in `kind`; 0: it is made of none.
 pub(super) fn depth(kind: &dyn Kind) -> usize {
     loader(kind.name()).map_or(0, |loader| loader.depth)
+}
+
+/// Refuses what is made of more or fewer maps than wanted; `what` it is, such as "a chain".
+pub(super) fn expect_count(what: &str, count: usize, wanted: RangeInclusive<usize>) -> Result<()> {
+    if wanted.contains(&count) {
+        return Ok(());
+    }
+    let found = format!("{what} of {count} maps, {} to {} are taken", wanted.start(), wanted.end());
+    Err(Error::new(error::Kind::Refused, found))
 }
 
 /// Every tensor of a map by its name in files.

@@ -10,8 +10,6 @@ use crate::space::Space;
 
 /// Longest first line.
 const MOST_LINE: u64 = 1 << 13;
-/// Largest dimension of a space.
-const MOST_COMPONENTS: usize = 1 << 16;
 /// Characters of a model's name that the line keeps.
 const MOST_NAME: usize = 1000;
 
@@ -72,7 +70,7 @@ impl Head {
             (parts.next()?.to_owned(), parts.next()?.parse().ok()?, parts.next()?);
         let model = serde_json::from_str(model).ok()?;
         let head = Head { model, space, dimension, bytes: line.len() as u64 };
-        (1..=MOST_COMPONENTS).contains(&dimension).then_some(head)
+        (1..=Space::MOST_COMPONENTS).contains(&dimension).then_some(head)
     }
 
     /// Whole rows in a file of so many bytes.

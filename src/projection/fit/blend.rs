@@ -7,7 +7,7 @@
 //!
 //! [`TEMPERATURE`], [`HANDICAP`] and [`LEAST`] were picked on the collections of docs/maps-splits.md.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 use super::rung::{Comparison, Rung};
 use super::{FitOptions, Fitted, method};
@@ -47,7 +47,7 @@ impl Mix {
             .map(|rung| rung.mean() + if rung.method.name == HANDICAP.0 { HANDICAP.1 } else { 0.0 })
             .collect();
         let weights = weigh(&judged);
-        let lengths: Vec<f64> = rungs.iter().map(|rung| mean_length(&rung.predicted)).collect();
+        let lengths: Vec<f64> = rungs.iter().map(|rung| mean_length(rung.predicted.view())).collect();
         let length: f64 = lengths.iter().zip(&weights).map(|(length, weight)| length * weight).sum();
         let (mut mix, mut said, mut predicted) = (Vec::new(), Vec::new(), None::<Array2<f32>>);
         for ((rung, weight), own) in rungs.iter().zip(&weights).zip(lengths).filter(|((_, w), _)| **w > 0.0) {
@@ -93,8 +93,8 @@ fn weigh(found: &[f64]) -> Vec<f64> {
     normalised(weights.into_iter().map(|weight| if weight < LEAST { 0.0 } else { weight }).collect())
 }
 
-fn mean_length(rows: &Array2<f32>) -> f64 {
-    rows.outer_iter().map(|row| matrix::squared_norm(row).sqrt()).sum::<f64>() / rows.nrows().max(1) as f64
+fn mean_length(rows: ArrayView2<'_, f32>) -> f64 {
+    matrix::row_norms(rows).mean().unwrap_or_default()
 }
 
 /// The blend by the weights of `options`, or by what rows left out say.
