@@ -137,6 +137,12 @@ fn vectors_of_any_dimension_are_put_in_the_place_of_others_and_back() {
             assert_eq!((now.dimension, now.count), (Some(dimension), found.count));
             assert_eq!(now.stamped.as_ref().map(|space| space.dimension), Some(dimension));
             assert_eq!(now.migration.as_deref(), Some(migration.as_str()));
+            // Whether or not each record is looked at for it, the answer is one.
+            let seen = store.collection(&found.id, None).expect("there");
+            for records in [found.count, found.count + 1] {
+                let written = store.written(&found.id, records, found.texts).expect("there");
+                assert_eq!(format!("{written:?}"), format!("{seen:?}"));
+            }
             let new = all_records(other.as_ref(), &now);
             assert!(
                 new.len() == old.len()

@@ -123,7 +123,7 @@ pub(super) fn look_again(
     report: &mut VerificationReport,
     context: &Context<'_>,
 ) -> Result<()> {
-    let collection = store.collection(&plan.collection_id, Some(plan.texts))?;
+    let collection = store.written(&plan.collection_id, put.len() as u64, plan.texts)?;
     let target = &plan.target;
     let mut records = store.records(&collection, false)?;
     let found = read(records.as_mut(), target.dimension, None, SECOND_LOOK, context)?;

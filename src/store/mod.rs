@@ -184,6 +184,16 @@ pub trait VectorStore {
         Ok(Collection { texts: texts.unwrap_or(found.texts), ..found })
     }
 
+    /// As [`VectorStore::collection`], just after each of its `records` was written and read back, `texts` of them with a text:
+    /// what only a look at every one of them tells need not be found out again.
+    ///
+    /// # Errors
+    /// As [`VectorStore::collection`].
+    fn written(&self, id: &str, records: u64, texts: u64) -> Result<Collection> {
+        let _ = records;
+        self.collection(id, Some(texts))
+    }
+
     /// What the store can do.
     fn capabilities(&self) -> Capabilities;
 

@@ -4,7 +4,8 @@ use std::fs::Metadata;
 use std::sync::PoisonError;
 
 use super::find::Found;
-use super::{SCHEME, SqliteStore, overlooked};
+use super::holder::Cursor;
+use super::{SCHEME, SqliteStore, overlooked, stamp};
 use crate::error::Result;
 use crate::platform::identity;
 use crate::store::sql;
@@ -54,6 +55,24 @@ impl SqliteStore {
         *seen = (records >= identity::MANY && self.files()[1].is_none())
             .then(|| Seen { state, description: description.clone() });
         Ok(description)
+    }
+
+    /// A stamped collection, if it is all of a table: every row is then taken for a record, with a vector as the first one has
+    /// it. A count of rows does not read what they hold.
+    pub(super) fn counted_by_rows(&self, id: &str, texts: u64) -> Result<Option<Collection>> {
+        let connection = self.read()?;
+        let Some(stamp) = stamp::of(&connection, id)? else { return Ok(None) };
+        let mut found = self.formed(&connection, id, Some(stamp.space.dimension))?;
+        let entry = &found.entry;
+        if entry.grouped || entry.condition.is_some() || entry.unsupported.is_some() || found.stamp.is_none()
+        {
+            return Ok(None);
+        }
+        let Some(count) = found.holder.rows(&connection, entry)? else { return Ok(None) };
+        // Of another dimension than the stamp says, this is an error.
+        found.holder.next_batch(&connection, entry, &mut Cursor::default(), 1, false)?;
+        (found.count, found.texts) = (count, texts);
+        Ok(Some(self.collection_of(&found)))
     }
 
     fn collection_of(&self, found: &Found) -> Collection {

@@ -125,6 +125,14 @@ impl VectorStore for SqliteStore {
         }
     }
 
+    fn written(&self, id: &str, records: u64, texts: u64) -> Result<Collection> {
+        match self.counted_by_rows(id, texts)? {
+            Some(found) if found.count == records => Ok(found),
+            // Rows without a vector, or of somebody else.
+            _ => self.collection(id, Some(texts)),
+        }
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             in_place: true,

@@ -80,6 +80,10 @@ impl Holder for Twin {
         Table.parts(connection, entry)
     }
 
+    fn rows(&self, connection: &Connection, entry: &Entry) -> Result<Option<u64>> {
+        Table.rows(connection, entry)
+    }
+
     fn transform(
         &self,
         sides: &mut Sides<'_>,
