@@ -64,14 +64,16 @@ impl Entry {
 
     /// The condition that a row with a vector belongs to the collection.
     pub fn belongs(&self) -> String {
-        let mut belongs = format!("{} IS NOT NULL", quoted(&self.vector));
-        if let Some(condition) = &self.condition {
-            belongs.push_str(&format!(" AND {}", enclosed(condition)));
-        }
-        if let Some(dimension) = self.dimension.filter(|_| self.grouped) {
-            belongs.push_str(&format!(" AND {}", self.has_dimension(dimension)));
-        }
-        belongs
+        format!("{} IS NOT NULL AND {}", quoted(&self.vector), self.belongs_or_empty())
+    }
+
+    /// As [`Entry::belongs`], but rows without a vector may fulfil it too. SQLite copies a vector to say whether there is one:
+    /// who reads it anyway, or knows it from elsewhere, does not ask.
+    pub fn belongs_or_empty(&self) -> String {
+        let condition = self.condition.as_deref().map(enclosed);
+        let group = self.dimension.filter(|_| self.grouped).map(|dimension| self.has_dimension(dimension));
+        let all: Vec<String> = condition.into_iter().chain(group).collect();
+        if all.is_empty() { "TRUE".to_owned() } else { all.join(" AND ") }
     }
 
     /// That a row's vector has so many components.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
+use super::encoding::Encoding;
 use super::entry::Entry;
 use super::parts::{self, More};
 use crate::error::Result;
@@ -44,6 +45,8 @@ impl Groups {
     pub fn of(connection: &Connection, more: More<'_>, entry: &Entry) -> Result<Groups> {
         let doing = "count the records";
         let length = entry.length();
+        // What is no JSON has no length, as what is not there.
+        let or_empty = entry.encoding != Encoding::Json;
         let lengths = Mutex::new(BTreeMap::new());
         parts::each(&parts::of(connection, entry)?, connection, more, &|connection, part| {
             // Counted here: SQLite would sort all rows first.
@@ -51,13 +54,16 @@ impl Groups {
                 "SELECT {length}, {} FROM main.{} WHERE {}",
                 has_text(entry),
                 entry.table_name(),
-                part.belongs()
+                part.belongs(or_empty)
             );
             let mut statement = connection.prepare(&sql).doing(doing)?;
             let mut rows = statement.query([]).doing(doing)?;
             let mut last = (None, (0, 0));
             while let Some(row) = rows.next().doing(doing)? {
-                let length = row.get(0).doing(doing)?;
+                let length: Option<i64> = row.get(0).doing(doing)?;
+                if or_empty && length.is_none() {
+                    continue;
+                }
                 if length != last.0 {
                     add(&lengths, last);
                     last = (length, (0, 0));
@@ -105,5 +111,47 @@ fn has_text(entry: &Entry) -> String {
     match &entry.text_column {
         Some(text) => format!("typeof({}) = 'text'", quoted(text)),
         None => "0".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::find::{self, Depth};
+    use super::super::holder::Cursor;
+    use super::super::settings::Wishes;
+    use super::*;
+    use crate::store::Settings;
+
+    #[test]
+    fn rows_without_a_vector_are_neither_counted_nor_read() {
+        for (encoding, value) in
+            [("f32", "x'0000803f000000bf0000003f0000803e'"), ("json", "'[1, -0.5, 0.5, 0.25]'")]
+        {
+            let wishes =
+                Wishes::read(&Settings::parse(&format!("table=t&vector=v&encoding={encoding}")).unwrap())
+                    .unwrap();
+            let connection = Connection::open_in_memory().unwrap();
+            connection
+                .execute_batch(&format!(
+                    "CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT, v);
+                     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+                     INSERT INTO t SELECT i, 'text', CASE i % 1000 WHEN 7 THEN {value} END FROM n"
+                ))
+                .unwrap();
+            let mut all = find::all(&connection, &wishes, &[], Depth::Count(None)).unwrap();
+            let found = all.pop().unwrap();
+            assert_eq!((found.count, found.texts, found.entry.dimension), (5, 5, Some(4)), "{value}");
+            assert!(!found.entry.grouped && all.is_empty());
+            let (mut cursor, mut ids) = (Cursor::default(), Vec::new());
+            while let Some(batch) =
+                found.holder.next_batch(&connection, &found.entry, &mut cursor, 2, false).unwrap()
+            {
+                assert!(batch.ids.len() <= 2);
+                ids.extend(batch.ids);
+            }
+            assert_eq!(ids, ["7", "1007", "2007", "3007", "4007"], "{value}");
+        }
     }
 }

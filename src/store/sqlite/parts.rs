@@ -38,10 +38,11 @@ impl Part {
         Cursor(self.behind.into_iter().map(Value::Integer).collect())
     }
 
-    /// The condition that a row belongs to it, in one statement.
-    pub fn belongs(&self) -> String {
+    /// [`Entry::belongs`] and [`Entry::belongs_or_empty`], in one statement.
+    pub fn belongs(&self, or_empty: bool) -> String {
+        let belongs = if or_empty { self.entry.belongs_or_empty() } else { self.entry.belongs() };
         let behind = self.behind.map(|key| format!(" AND {} > {key}", self.entry.key_columns()));
-        self.entry.belongs() + &behind.unwrap_or_default()
+        belongs + &behind.unwrap_or_default()
     }
 }
 
@@ -132,7 +133,7 @@ mod tests {
         let more = || Ok(Connection::open(&path).unwrap());
         let counted = Mutex::new((0i64, 0i64));
         each(&parts, &connection, Some(&more), &|connection, part| {
-            let sql = format!("SELECT count(*), sum(id) FROM t WHERE {}", part.belongs());
+            let sql = format!("SELECT count(*), sum(id) FROM t WHERE {}", part.belongs(true));
             let (rows, sum): (i64, i64) =
                 connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
             let mut counted = counted.lock().unwrap();

@@ -25,6 +25,8 @@ pub(super) struct Columns {
     pub texts: bool,
     /// All that is stored, for its hash.
     pub others: bool,
+    /// Rows without a vector are read too: whoever asks for them has to leave them out.
+    pub or_empty: bool,
 }
 
 /// A statement that reads rows in the order of their keys, and where its columns are.
@@ -66,7 +68,7 @@ impl Select {
             "SELECT {}{column} FROM main.{} WHERE {}{condition} ORDER BY {} LIMIT ?{limit}",
             list(&columns),
             entry.table_name(),
-            entry.belongs(),
+            if wanted.or_empty { entry.belongs_or_empty() } else { entry.belongs() },
             entry.key_columns()
         );
         Select { sql, key, ids: ids.len(), vectors, text, texts: wanted.texts, others, ahead }
@@ -92,12 +94,17 @@ impl RowReader<'_> {
     ) -> Result<Option<Batch>> {
         let doing = "read records";
         let mut statement = connection.prepare_cached(&self.select.sql).doing(doing)?;
-        let limit = Value::Integer(i64::try_from(max.max(1)).unwrap_or(i64::MAX));
-        let parameters = std::mem::take(behind).into_iter().chain([limit]);
+        // Not a limit of the statement: rows without a vector do not count.
+        let parameters = std::mem::take(behind).into_iter().chain([Value::Integer(ALL)]);
         let mut rows = statement.query(params_from_iter(parameters)).doing(doing)?;
         let mut batch = Batch { ids: Vec::new(), vectors: Array2::zeros((0, 0)), texts: Vec::new() };
         let mut vectors = Vec::with_capacity(max.min(AT_ONCE) * dimension);
-        while let Some(row) = rows.next().doing(doing)? {
+        while batch.ids.len() < max.max(1)
+            && let Some(row) = rows.next().doing(doing)?
+        {
+            if row.get_ref(self.select.vectors.start).doing(doing)? == ValueRef::Null {
+                continue;
+            }
             let id = self.id(row)?;
             self.vector(row, &id, dimension, &mut vectors)?;
             if self.select.texts {
@@ -234,7 +241,7 @@ pub(super) struct Pieces<'c> {
 impl<'c> Pieces<'c> {
     /// Pieces of `rows` rows with vectors of `dimension` components.
     pub fn new(connection: &'c Connection, entry: &'c Entry, dimension: usize, rows: usize) -> Self {
-        let all = Columns { vectors: true, texts: true, others: true };
+        let all = Columns { vectors: true, texts: true, others: true, or_empty: true };
         let (first, next) = (Select::new(entry, false, all), Select::new(entry, true, all));
         Pieces { connection, entry, dimension, rows, first, next, behind: Vec::new() }
     }
