@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use rayon::slice::ParallelSliceMut;
+
 use crate::context::Context;
 use crate::error::Result;
 use crate::space::Space;
@@ -61,7 +63,7 @@ impl Delivered {
 
     /// No more records come.
     pub fn finish(mut self) -> Delivered {
-        self.sketches.sort_unstable_by_key(|sketch| sketch.id);
+        self.sketches.par_sort_unstable_by_key(|sketch| sketch.id);
         self
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2};
+use rayon::slice::ParallelSliceMut;
 
 use super::exact::ExactSearch;
 use super::fingerprint::Fingerprint;
@@ -71,7 +72,7 @@ impl<'a> Projecting<'a> {
 
     pub fn finish(self) -> Applied {
         let mut applied = self.applied.into_inner().unwrap_or_else(PoisonError::into_inner);
-        applied.sketches.sort_unstable_by_key(|sketch| sketch.id);
+        applied.sketches.par_sort_unstable_by_key(|sketch| sketch.id);
         applied
     }
 }
