@@ -25,6 +25,8 @@ pub fn named(path: &str, known: impl Fn(&str) -> Option<&'static str>) -> String
         let (stem, doomed) = part.strip_suffix(".doomed").map_or((part, ""), |stem| (stem, ".doomed"));
         parts.push(if is_temporary(part) {
             "<temporary>".to_owned()
+        } else if part.starts_with('#') && part.ends_with(" (deleted)") {
+            "<nameless>".to_owned()
         } else if let Some(name) = known(stem).or_else(|| is_migration(stem).then_some("<migration>")) {
             format!("{name}{doomed}")
         } else {

@@ -68,7 +68,7 @@ impl SqliteStore {
         {
             return Ok(None);
         }
-        let Some(count) = found.holder.rows(&connection, entry)? else { return Ok(None) };
+        let count = found.holder.rows(&connection, entry)?;
         // Of another dimension than the stamp says, this is an error.
         found.holder.next_batch(&connection, entry, &mut Cursor::default(), 1, false)?;
         (found.count, found.texts) = (count, texts);

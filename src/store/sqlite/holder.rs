@@ -81,10 +81,8 @@ pub(super) trait Holder: Debug + Sync {
         Ok(vec![Part::whole(entry)])
     }
 
-    /// How many rows there are, with a vector or without, if that is told at once.
-    fn rows(&self, _: &Connection, _: &Entry) -> Result<Option<u64>> {
-        Ok(None)
-    }
+    /// How many rows there are, with a vector or without.
+    fn rows(&self, connection: &Connection, entry: &Entry) -> Result<u64>;
 
     /// Shows every record to `contents`, in the order of the keys.
     fn contents(&self, connection: &Connection, entry: &Entry, contents: &mut Contents<'_>) -> Result<()> {

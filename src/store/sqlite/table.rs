@@ -63,11 +63,11 @@ impl Holder for Table {
         parts::of(connection, entry)
     }
 
-    fn rows(&self, connection: &Connection, entry: &Entry) -> Result<Option<u64>> {
+    fn rows(&self, connection: &Connection, entry: &Entry) -> Result<u64> {
         // Without a condition SQLite counts by the pages.
         let sql = format!("SELECT count(*) FROM main.{}", entry.table_name());
         let rows: i64 = connection.query_row(&sql, [], |row| row.get(0)).doing("count the rows")?;
-        Ok(Some(rows.unsigned_abs()))
+        Ok(rows.unsigned_abs())
     }
 
     fn transform(

@@ -80,7 +80,7 @@ impl Holder for Twin {
         Table.parts(connection, entry)
     }
 
-    fn rows(&self, connection: &Connection, entry: &Entry) -> Result<Option<u64>> {
+    fn rows(&self, connection: &Connection, entry: &Entry) -> Result<u64> {
         Table.rows(connection, entry)
     }
 

@@ -214,6 +214,10 @@ impl Holder for Vec0 {
         Ok(entry.clone())
     }
 
+    fn rows(&self, connection: &Connection, _: &Entry) -> Result<u64> {
+        self.count(connection)
+    }
+
     fn obstacle(&self, connection: &Connection, entry: &Entry, dimension: usize) -> Result<Option<String>> {
         if let Some(unsupported) = &entry.unsupported {
             return Ok(Some(unsupported.clone()));
