@@ -13,7 +13,7 @@ use crate::store::Batch;
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::Writer;
 
-/// Rows of a batch that room is made for beforehand.
+/// Rows of a batch that room is made for beforehand, and rows that a statement reads at least.
 const AT_ONCE: usize = 1024;
 /// How many rows are all rows.
 pub(super) const ALL: i64 = -1;
@@ -37,8 +37,7 @@ pub(super) struct Select {
     ids: usize,
     pub vectors: Range<usize>,
     text: Option<usize>,
-    /// Texts are wanted, though there may be none.
-    texts: bool,
+    wanted: Columns,
     pub others: Range<usize>,
     /// Says whether the row lies behind the key: in a damaged file some do not, and reading would go round in circles.
     ahead: Option<usize>,
@@ -71,7 +70,7 @@ impl Select {
             if wanted.or_empty { entry.belongs_or_empty() } else { entry.belongs() },
             entry.key_columns()
         );
-        Select { sql, key, ids: ids.len(), vectors, text, texts: wanted.texts, others, ahead }
+        Select { sql, key, ids: ids.len(), vectors, text, wanted, others, ahead }
     }
 }
 
@@ -93,27 +92,41 @@ impl RowReader<'_> {
         more: &mut dyn FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<Option<Batch>> {
         let doing = "read records";
-        let mut statement = connection.prepare_cached(&self.select.sql).doing(doing)?;
-        // Not a limit of the statement: rows without a vector do not count.
-        let parameters = std::mem::take(behind).into_iter().chain([Value::Integer(ALL)]);
-        let mut rows = statement.query(params_from_iter(parameters)).doing(doing)?;
+        let most = max.max(1);
+        let limit = most.max(AT_ONCE);
         let mut batch = Batch { ids: Vec::new(), vectors: Array2::zeros((0, 0)), texts: Vec::new() };
         let mut vectors = Vec::with_capacity(max.min(AT_ONCE) * dimension);
-        while batch.ids.len() < max.max(1)
-            && let Some(row) = rows.next().doing(doing)?
-        {
-            if row.get_ref(self.select.vectors.start).doing(doing)? == ValueRef::Null {
-                continue;
+        let further = Select::new(self.entry, true, self.select.wanted);
+        let mut reader = RowReader { entry: self.entry, select: self.select };
+        loop {
+            let mut statement = connection.prepare_cached(&reader.select.sql).doing(doing)?;
+            let rows = Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX));
+            let parameters = std::mem::take(behind).into_iter().chain([rows]);
+            let mut rows = statement.query(params_from_iter(parameters)).doing(doing)?;
+            let mut seen = 0;
+            while batch.ids.len() < most
+                && let Some(row) = rows.next().doing(doing)?
+            {
+                seen += 1;
+                reader.expect_ahead(row)?;
+                behind.clear();
+                reader.key(row, behind)?;
+                if row.get_ref(reader.select.vectors.start).doing(doing)? == ValueRef::Null {
+                    continue;
+                }
+                let id = reader.id(row)?;
+                reader.vector(row, &id, dimension, &mut vectors)?;
+                if reader.select.wanted.texts {
+                    batch.texts.push(reader.text(row)?.map(str::to_owned));
+                }
+                batch.ids.push(id);
+                more(row)?;
             }
-            let id = self.id(row)?;
-            self.vector(row, &id, dimension, &mut vectors)?;
-            if self.select.texts {
-                batch.texts.push(self.text(row)?.map(str::to_owned));
+            if !batch.ids.is_empty() || seen < limit {
+                break;
             }
-            batch.ids.push(id);
-            behind.clear();
-            self.key(row, behind)?;
-            more(row)?;
+            // Nothing but rows without a vector: on behind them.
+            reader.select = &further;
         }
         if batch.ids.is_empty() {
             return Ok(None);
@@ -128,8 +141,8 @@ impl RowReader<'_> {
             .try_for_each(|column| row.get(column).doing("read keys").map(|value| out.push(value)))
     }
 
-    /// Identifier of a row.
-    pub fn id(&self, row: &Row<'_>) -> Result<String> {
+    /// Refuses a row that does not lie behind the key.
+    fn expect_ahead(&self, row: &Row<'_>) -> Result<()> {
         if let Some(ahead) = self.select.ahead
             && row.get::<_, Option<bool>>(ahead).doing("read keys")? != Some(true)
         {
@@ -137,6 +150,11 @@ impl RowReader<'_> {
             return Err(Error::new(Kind::Damaged, found)
                 .hint("recover the file (`sqlite3 FILE .recover`) or restore it from a copy"));
         }
+        Ok(())
+    }
+
+    /// Identifier of a row.
+    pub fn id(&self, row: &Row<'_>) -> Result<String> {
         identifier(row, self.select.key, self.select.ids)
     }
 
