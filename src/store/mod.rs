@@ -185,10 +185,11 @@ pub trait VectorStore {
     }
 
     /// As [`VectorStore::collection`], just after each of its `records` was written and read back, `texts` of them with a text:
-    /// what only a look at every one of them tells need not be found out again.
+    /// what only a look at every one of them tells need not be found out again. What other programs did to vectors since then may
+    /// not be seen.
     ///
     /// # Errors
-    /// As [`VectorStore::collection`].
+    /// As [`VectorStore::collection`], and those of reading a vector.
     fn written(&self, id: &str, records: u64, texts: u64) -> Result<Collection> {
         let _ = records;
         self.collection(id, Some(texts))

@@ -70,7 +70,9 @@ impl SqliteStore {
         }
         let count = found.holder.rows(&connection, entry)?;
         // Of another dimension than the stamp says, this is an error.
-        found.holder.next_batch(&connection, entry, &mut Cursor::default(), 1, false)?;
+        if found.holder.next_batch(&connection, entry, &mut Cursor::default(), 1, false)?.is_none() {
+            return Ok(None);
+        }
         (found.count, found.texts) = (count, texts);
         Ok(Some(self.collection_of(&found)))
     }

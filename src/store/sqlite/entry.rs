@@ -68,12 +68,13 @@ impl Entry {
     }
 
     /// As [`Entry::belongs`], but rows without a vector may fulfil it too. SQLite copies a vector to say whether there is one:
-    /// who reads it anyway, or knows it from elsewhere, does not ask.
+    /// who looks at it anyway does not ask. A condition of the user has to be asked behind that: it may fail for other rows.
     pub fn belongs_or_empty(&self) -> String {
         let condition = self.condition.as_deref().map(enclosed);
         let group = self.dimension.filter(|_| self.grouped).map(|dimension| self.has_dimension(dimension));
         let all: Vec<String> = condition.into_iter().chain(group).collect();
-        if all.is_empty() { "TRUE".to_owned() } else { all.join(" AND ") }
+        // Not `TRUE`, which may be a column's name.
+        if all.is_empty() { "1".to_owned() } else { all.join(" AND ") }
     }
 
     /// That a row's vector has so many components.

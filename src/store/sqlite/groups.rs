@@ -46,7 +46,7 @@ impl Groups {
         let doing = "count the records";
         let length = entry.length();
         // What is no JSON has no length, as what is not there.
-        let or_empty = entry.encoding != Encoding::Json;
+        let or_empty = entry.encoding != Encoding::Json && entry.condition.is_none();
         let lengths = Mutex::new(BTreeMap::new());
         parts::each(&parts::of(connection, entry)?, connection, more, &|connection, part| {
             // Counted here: SQLite would sort all rows first.
@@ -126,32 +126,31 @@ mod tests {
 
     #[test]
     fn rows_without_a_vector_are_neither_counted_nor_read() {
+        let connection = Connection::open_in_memory().unwrap();
         for (encoding, value) in
             [("f32", "x'0000803f000000bf0000003f0000803e'"), ("json", "'[1, -0.5, 0.5, 0.25]'")]
         {
-            let wishes =
-                Wishes::read(&Settings::parse(&format!("table=t&vector=v&encoding={encoding}")).unwrap())
-                    .unwrap();
-            let connection = Connection::open_in_memory().unwrap();
+            // Names that mean something to SQLite, and a text that is no JSON.
             connection
                 .execute_batch(&format!(
-                    "CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT, v);
+                    "DROP TABLE IF EXISTS t; CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT, v, \"true\" INTEGER);
                      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-                     INSERT INTO t SELECT i, 'text', CASE i % 2000 WHEN 1507 THEN {value} END FROM n"
+                     INSERT INTO t SELECT i, 'text', NULL, 0 FROM n;
+                     UPDATE t SET body = '{{\"a\": 1}}', v = {value} WHERE id % 2000 = 1507"
                 ))
                 .unwrap();
-            let mut all = find::all(&connection, &wishes, &[], Depth::Count(None)).unwrap();
-            let found = all.pop().unwrap();
-            assert_eq!((found.count, found.texts, found.entry.dimension), (2, 2, Some(4)), "{value}");
-            assert!(!found.entry.grouped && all.is_empty());
-            let (mut cursor, mut ids) = (Cursor::default(), Vec::new());
-            while let Some(batch) =
-                found.holder.next_batch(&connection, &found.entry, &mut cursor, 1, false).unwrap()
-            {
-                assert!(batch.ids.len() == 1);
-                ids.extend(batch.ids);
+            for condition in ["", "&where=json_extract(body, '$.a')%3D1"] {
+                let settings = format!("table=t&vector=v&encoding={encoding}{condition}");
+                let wishes = Wishes::read(&Settings::parse(&settings).unwrap()).unwrap();
+                let mut all = find::all(&connection, &wishes, &[], Depth::Count(None)).unwrap();
+                let found = all.pop().unwrap();
+                assert_eq!((found.count, found.texts, found.entry.dimension), (2, 2, Some(4)), "{settings}");
+                assert!(!found.entry.grouped && all.is_empty());
+                let mut cursor = Cursor::default();
+                let batch =
+                    found.holder.next_batch(&connection, &found.entry, &mut cursor, 9, false).unwrap();
+                assert_eq!(batch.unwrap().ids, ["1507", "3507"], "{settings}");
             }
-            assert_eq!(ids, ["1507", "3507"], "{value}");
         }
     }
 }

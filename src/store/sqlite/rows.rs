@@ -13,7 +13,7 @@ use crate::store::Batch;
 use crate::store::sql::Doing;
 use crate::store::sql::rows_file::Writer;
 
-/// Rows of a batch that room is made for beforehand, and rows that a statement reads at least.
+/// Rows of a batch that room is made for beforehand.
 const AT_ONCE: usize = 1024;
 /// How many rows are all rows.
 pub(super) const ALL: i64 = -1;
@@ -25,8 +25,6 @@ pub(super) struct Columns {
     pub texts: bool,
     /// All that is stored, for its hash.
     pub others: bool,
-    /// Rows without a vector are read too: whoever asks for them has to leave them out.
-    pub or_empty: bool,
 }
 
 /// A statement that reads rows in the order of their keys, and where its columns are.
@@ -37,7 +35,8 @@ pub(super) struct Select {
     ids: usize,
     pub vectors: Range<usize>,
     text: Option<usize>,
-    wanted: Columns,
+    /// Texts are wanted, though there may be none.
+    texts: bool,
     pub others: Range<usize>,
     /// Says whether the row lies behind the key: in a damaged file some do not, and reading would go round in circles.
     ahead: Option<usize>,
@@ -67,10 +66,10 @@ impl Select {
             "SELECT {}{column} FROM main.{} WHERE {}{condition} ORDER BY {} LIMIT ?{limit}",
             list(&columns),
             entry.table_name(),
-            if wanted.or_empty { entry.belongs_or_empty() } else { entry.belongs() },
+            entry.belongs(),
             entry.key_columns()
         );
-        Select { sql, key, ids: ids.len(), vectors, text, wanted, others, ahead }
+        Select { sql, key, ids: ids.len(), vectors, text, texts: wanted.texts, others, ahead }
     }
 }
 
@@ -92,41 +91,22 @@ impl RowReader<'_> {
         more: &mut dyn FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<Option<Batch>> {
         let doing = "read records";
-        let most = max.max(1);
-        let limit = most.max(AT_ONCE);
+        let mut statement = connection.prepare_cached(&self.select.sql).doing(doing)?;
+        let limit = Value::Integer(i64::try_from(max.max(1)).unwrap_or(i64::MAX));
+        let parameters = std::mem::take(behind).into_iter().chain([limit]);
+        let mut rows = statement.query(params_from_iter(parameters)).doing(doing)?;
         let mut batch = Batch { ids: Vec::new(), vectors: Array2::zeros((0, 0)), texts: Vec::new() };
         let mut vectors = Vec::with_capacity(max.min(AT_ONCE) * dimension);
-        let further = Select::new(self.entry, true, self.select.wanted);
-        let mut reader = RowReader { entry: self.entry, select: self.select };
-        loop {
-            let mut statement = connection.prepare_cached(&reader.select.sql).doing(doing)?;
-            let rows = Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX));
-            let parameters = std::mem::take(behind).into_iter().chain([rows]);
-            let mut rows = statement.query(params_from_iter(parameters)).doing(doing)?;
-            let mut seen = 0;
-            while batch.ids.len() < most
-                && let Some(row) = rows.next().doing(doing)?
-            {
-                seen += 1;
-                reader.expect_ahead(row)?;
-                behind.clear();
-                reader.key(row, behind)?;
-                if row.get_ref(reader.select.vectors.start).doing(doing)? == ValueRef::Null {
-                    continue;
-                }
-                let id = reader.id(row)?;
-                reader.vector(row, &id, dimension, &mut vectors)?;
-                if reader.select.wanted.texts {
-                    batch.texts.push(reader.text(row)?.map(str::to_owned));
-                }
-                batch.ids.push(id);
-                more(row)?;
+        while let Some(row) = rows.next().doing(doing)? {
+            let id = self.id(row)?;
+            self.vector(row, &id, dimension, &mut vectors)?;
+            if self.select.texts {
+                batch.texts.push(self.text(row)?.map(str::to_owned));
             }
-            if !batch.ids.is_empty() || seen < limit {
-                break;
-            }
-            // Nothing but rows without a vector: on behind them.
-            reader.select = &further;
+            batch.ids.push(id);
+            behind.clear();
+            self.key(row, behind)?;
+            more(row)?;
         }
         if batch.ids.is_empty() {
             return Ok(None);
@@ -141,8 +121,8 @@ impl RowReader<'_> {
             .try_for_each(|column| row.get(column).doing("read keys").map(|value| out.push(value)))
     }
 
-    /// Refuses a row that does not lie behind the key.
-    fn expect_ahead(&self, row: &Row<'_>) -> Result<()> {
+    /// Identifier of a row.
+    pub fn id(&self, row: &Row<'_>) -> Result<String> {
         if let Some(ahead) = self.select.ahead
             && row.get::<_, Option<bool>>(ahead).doing("read keys")? != Some(true)
         {
@@ -150,11 +130,6 @@ impl RowReader<'_> {
             return Err(Error::new(Kind::Damaged, found)
                 .hint("recover the file (`sqlite3 FILE .recover`) or restore it from a copy"));
         }
-        Ok(())
-    }
-
-    /// Identifier of a row.
-    pub fn id(&self, row: &Row<'_>) -> Result<String> {
         identifier(row, self.select.key, self.select.ids)
     }
 
@@ -259,7 +234,7 @@ pub(super) struct Pieces<'c> {
 impl<'c> Pieces<'c> {
     /// Pieces of `rows` rows with vectors of `dimension` components.
     pub fn new(connection: &'c Connection, entry: &'c Entry, dimension: usize, rows: usize) -> Self {
-        let all = Columns { vectors: true, texts: true, others: true, or_empty: true };
+        let all = Columns { vectors: true, texts: true, others: true };
         let (first, next) = (Select::new(entry, false, all), Select::new(entry, true, all));
         Pieces { connection, entry, dimension, rows, first, next, behind: Vec::new() }
     }

@@ -53,7 +53,7 @@ impl Holder for Table {
         max: usize,
         texts: bool,
     ) -> Result<Option<Batch>> {
-        let columns = Columns { vectors: true, texts, others: false, or_empty: true };
+        let columns = Columns { vectors: true, texts, others: false };
         let select = Select::new(entry, !cursor.0.is_empty(), columns);
         let reader = RowReader { entry, select: &select };
         reader.batch(connection, dimension(entry)?, &mut cursor.0, max, &mut |_| Ok(()))

@@ -11,8 +11,7 @@ use crate::store::sql::Doing;
 /// Shows every record of a table to `contents`, in the order of the keys.
 pub(super) fn contents(connection: &Connection, entry: &Entry, contents: &mut Contents<'_>) -> Result<()> {
     let doing = "read records";
-    let select =
-        Select::new(entry, false, Columns { vectors: false, texts: true, others: true, or_empty: false });
+    let select = Select::new(entry, false, Columns { vectors: false, texts: true, others: true });
     let reader = RowReader { entry, select: &select };
     let mut statement = connection.prepare(&select.sql).doing(doing)?;
     let mut rows = statement.query([ALL]).doing(doing)?;

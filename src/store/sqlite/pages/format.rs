@@ -101,33 +101,21 @@ pub(super) fn header_length(record: &[u8]) -> Option<usize> {
     usize::try_from(length).ok().filter(|length| (own..=HEADER).contains(length))
 }
 
-/// What a column of a record holds.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Held {
-    Nothing,
-    /// Where it begins, and its length.
-    Blob(usize, usize),
-    Other,
-}
-
-/// What column number `field` of a record holds.
-pub(super) fn held(header: &[u8], field: usize) -> Option<Held> {
+/// Where the blob in column number `field` of a record begins, and its length; `Some(None)`: there is none.
+pub(super) fn blob(header: &[u8], field: usize) -> Option<Option<(usize, usize)>> {
     let (_, mut at) = varint(header)?;
     let mut start = header.len();
     for _ in 0..field {
-        let Some(rest) = header.get(at..).filter(|rest| !rest.is_empty()) else { return Some(Held::Nothing) };
+        let Some(rest) = header.get(at..).filter(|rest| !rest.is_empty()) else { return Some(None) };
         let (kind, length) = varint(rest)?;
         at += length;
         start = start.checked_add(stored(kind)?)?;
     }
     // A row that was written before the column was added ends early.
-    let Some(rest) = header.get(at..).filter(|rest| !rest.is_empty()) else { return Some(Held::Nothing) };
+    let Some(rest) = header.get(at..).filter(|rest| !rest.is_empty()) else { return Some(None) };
     let (kind, _) = varint(rest)?;
-    Some(match kind {
-        0 => Held::Nothing,
-        12.. if kind.is_multiple_of(2) => Held::Blob(start, stored(kind)?),
-        _ => Held::Other,
-    })
+    let is_blob = kind >= 12 && kind.is_multiple_of(2);
+    Some(if is_blob { Some((start, stored(kind)?)) } else { None })
 }
 
 /// Bytes of a value of such a type.
@@ -180,11 +168,9 @@ mod tests {
     fn a_blob_lies_behind_the_values_before_it() {
         // A rowid's place, two bytes of an integer, a text of three bytes, a blob of four.
         let header = [5, 0, 2, 13 + 2 * 3, 12 + 2 * 4];
-        assert_eq!(held(&header, 3), Some(Held::Blob(5 + 2 + 3, 4)));
-        let nothing = || Some(Held::Nothing);
-        assert_eq!([held(&header, 0), held(&header, 4), held(&header, 9)], [nothing(), nothing(), nothing()]);
-        assert_eq!([held(&header, 1), held(&header, 2)], [Some(Held::Other), Some(Held::Other)]);
-        assert_eq!([held(&[3, 10, 12], 1), held(&[2, 0x80], 0)], [None, None], "no such types");
+        assert_eq!(blob(&header, 3), Some(Some((5 + 2 + 3, 4))));
+        assert_eq!([blob(&header, 2), blob(&header, 4), blob(&header, 9)], [Some(None); 3]);
+        assert_eq!([blob(&[3, 10, 12], 1), blob(&[2, 0x80], 0)], [None; 2], "no such types");
     }
 
     #[test]

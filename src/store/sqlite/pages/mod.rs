@@ -134,8 +134,7 @@ fn read(
     give: &dyn Fn(Piece) -> bool,
 ) -> Result<PageSet> {
     let doing = "read records";
-    let columns = Columns { vectors: false, texts: true, others: true, or_empty: true };
-    let select = Select::new(entry, false, columns);
+    let select = Select::new(entry, false, Columns { vectors: false, texts: true, others: true });
     let reader = RowReader { entry, select: &select };
     let mut statement = connection.prepare(&select.sql).doing(doing)?;
     let mut rows = statement.query([ALL]).doing(doing)?;
@@ -149,10 +148,6 @@ fn read(
                 Ordering::Less => break,
                 Ordering::Greater => continue,
                 Ordering::Equal => {}
-            }
-            if place.is_empty() {
-                row = rows.next().doing(doing)?;
-                continue;
             }
             chosen.push(at);
             ids.push(reader.id(found)?);

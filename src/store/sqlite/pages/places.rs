@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 
-use super::format::{self, Cell, Held, Layout, Node};
+use super::format::{self, Cell, Layout, Node};
 use crate::error::{Error, Kind, Result};
 use crate::platform::files;
 
@@ -23,7 +23,7 @@ pub(super) struct Pages {
     /// Numbers of the pages, and their bytes one after the other.
     pub numbers: Vec<u32>,
     pub bytes: Vec<u8>,
-    /// In the order of the keys: those that hold what is looked for, or nothing.
+    /// In the order of the keys: those that hold what is looked for.
     pub rows: Vec<Place>,
     /// Of one row after the other: where in `bytes` it lies.
     parts: Vec<Range<usize>>,
@@ -34,13 +34,6 @@ pub(super) struct Pages {
 pub(super) struct Place {
     pub rowid: i64,
     parts: Range<usize>,
-}
-
-impl Place {
-    /// The row holds nothing.
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
 }
 
 impl Pages {
@@ -204,15 +197,13 @@ impl<'f> Walk<'f> {
         for part in record.within(0, length) {
             header.extend(pages.bytes.get(part).unwrap_or_default());
         }
+        let blob = format::blob(&header, self.wanted.field).ok_or_else(|| self.damaged(number))?;
+        let Some((from, length)) = blob.filter(|(_, length)| *length == self.wanted.length) else {
+            return Ok(());
+        };
+        self.grow(&mut record, from.saturating_add(length), pages)?;
         let first = pages.parts.len();
-        match format::held(&header, self.wanted.field).ok_or_else(|| self.damaged(number))? {
-            Held::Nothing => {}
-            Held::Blob(from, length) if length == self.wanted.length => {
-                self.grow(&mut record, from.saturating_add(length), pages)?;
-                pages.parts.extend(record.within(from, length));
-            }
-            Held::Blob(..) | Held::Other => return Ok(()),
-        }
+        pages.parts.extend(record.within(from, length));
         pages.rows.push(Place { rowid: cell.rowid, parts: first..pages.parts.len() });
         Ok(())
     }
