@@ -57,9 +57,9 @@ impl SqliteStore {
         Ok(description)
     }
 
-    /// A stamped collection, if it is all of a table: every row is then taken for a record, with a vector as the first one has
-    /// it. A count of rows does not read what they hold.
-    pub(super) fn counted_by_rows(&self, id: &str, texts: u64) -> Result<Option<Collection>> {
+    /// A stamped collection that is known to have so many `records`, if its table has as many rows: each is then taken for one
+    /// of them, with a vector as the first one has it. A count of rows does not read what they hold.
+    pub(super) fn all_rows(&self, id: &str, records: u64, texts: u64) -> Result<Option<Collection>> {
         let connection = self.read()?;
         let Some(stamp) = stamp::of(&connection, id)? else { return Ok(None) };
         let mut found = self.formed(&connection, id, Some(stamp.space.dimension))?;
@@ -68,12 +68,15 @@ impl SqliteStore {
         {
             return Ok(None);
         }
-        let count = found.holder.rows(&connection, entry)?;
+        // Others are rows without a vector, or of somebody else.
+        if found.holder.rows(&connection, entry)? != records {
+            return Ok(None);
+        }
         // Of another dimension than the stamp says, this is an error.
         if found.holder.next_batch(&connection, entry, &mut Cursor::default(), 1, false)?.is_none() {
             return Ok(None);
         }
-        (found.count, found.texts) = (count, texts);
+        (found.count, found.texts) = (records, texts);
         Ok(Some(self.collection_of(&found)))
     }
 

@@ -68,7 +68,7 @@ impl Entry {
     }
 
     /// As [`Entry::belongs`], but rows without a vector may fulfil it too. SQLite copies a vector to say whether there is one:
-    /// who looks at it anyway does not ask. A condition of the user has to be asked behind that: it may fail for other rows.
+    /// who looks at it anyway does not ask. Not where the user gave a condition, which may fail for such rows.
     pub fn belongs_or_empty(&self) -> String {
         let condition = self.condition.as_deref().map(enclosed);
         let group = self.dimension.filter(|_| self.grouped).map(|dimension| self.has_dimension(dimension));

@@ -126,10 +126,9 @@ impl VectorStore for SqliteStore {
     }
 
     fn written(&self, id: &str, records: u64, texts: u64) -> Result<Collection> {
-        match self.counted_by_rows(id, texts)? {
-            Some(found) if found.count == records => Ok(found),
-            // Rows without a vector, or of somebody else.
-            _ => self.collection(id, Some(texts)),
+        match self.all_rows(id, records, texts)? {
+            Some(found) => Ok(found),
+            None => self.collection(id, Some(texts)),
         }
     }
 
